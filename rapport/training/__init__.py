@@ -1,0 +1,1 @@
+"""Training loops as plain functions: torch in, numbers out through an injected `report`. No Ray here."""
