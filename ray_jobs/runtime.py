@@ -105,12 +105,14 @@ def start_ray(
         ray.shutdown()
 
 
-def ensure_token() -> Path:
-    """The file that holds this user's Ray token, made if need be, and readable by this user alone.
+def ensure_token() -> Path | None:
+    """The file that holds this user's Ray token, made if need be, and readable by this user alone; None where no file is in use.
 
     Ray 2.60 makes the file readable by everyone on the computer, and whoever reads it may run code on the cluster.
     """
-    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token").expanduser()
+    if os.environ.get("RAY_AUTH_MODE", "token").lower() != "token" or os.environ.get("RAY_AUTH_TOKEN"):
+        return None
+    path = token_path()
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -121,6 +123,11 @@ def ensure_token() -> Path:
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_hex(32))
     return path
+
+
+def token_path() -> Path:
+    """Where Ray looks for this user's token."""
+    return Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token").expanduser()
 
 
 def _mendable(error: BaseException | None, seen: frozenset[int] = frozenset()) -> RapportError | None:

@@ -1,0 +1,68 @@
+"""One Ray for all tests, one storage root a session, and the real speech where a copy of it lies beside the checkout."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Before anything imports Ray or Transformers: they read these once.
+os.environ.pop("RAY_ADDRESS", None)
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+from rapport.ray_jobs.runtime import start_ray
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: takes more than ten seconds on two cores")
+    config.addinivalue_line("markers", "gpu: needs a CUDA device, skipped without one")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if any(item.get_closest_marker("gpu") for item in items):
+        import torch
+
+        if not torch.cuda.is_available():
+            for item in items:
+                if item.get_closest_marker("gpu"):
+                    item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def storage_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The storage root of every job that a test runs; nothing is written to the user's own."""
+    root = tmp_path_factory.mktemp("storage")
+    before = {name: os.environ.get(name) for name in ("RAPPORT_STORAGE", "RAPPORT_CACHE")}
+    os.environ.update(RAPPORT_STORAGE=str(root), RAPPORT_CACHE=str(tmp_path_factory.mktemp("cache")))
+    yield root
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+@pytest.fixture(scope="session")
+def ray_cluster(storage_root: Path) -> Iterator[dict[str, float]]:
+    """A small Ray on this computer, shared by all tests: four logical CPUs, whatever the machine has."""
+    with start_ray(num_cpus=4, num_gpus=0, object_store_mib=300) as resources:
+        yield resources
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real speech: `RAPPORT_TEST_DATA`, or `../shared/data` beside the checkout. Tests that need it are skipped without it."""
+    folder = Path(os.environ.get("RAPPORT_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real speech at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the checkout."""
+    return ROOT
