@@ -140,7 +140,7 @@ def classification_metrics(
     def overall(rows: npt.NDArray[np.bool_]) -> dict[str, Any]:
         some = np.flatnonzero(rows)
         counts = confusion_counts(true[some], called[some], len(labels))
-        chosen = [speakers[i] for i in some]
+        chosen = [speakers[i] for i in some.tolist()]
         interval = bootstrap_interval(true[some], called[some], chosen, len(labels), resamples=resamples, seed=seed)
         return {**{name: float(value) for name, value in scores_of(counts).items()}, "count": len(some), "interval": interval}
 
