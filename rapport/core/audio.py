@@ -56,17 +56,17 @@ class AudioError(RapportError):
 class AudioLimits(Config):
     """What counts as a usable clip of speech."""
 
-    min_duration_s: float = Field(0.05, ge=0)
+    min_duration_s: float = Field(default=0.05, ge=0)
     """Shorter clips are refused; 25 ms is the least that the encoders accept."""
-    max_duration_s: float = Field(60.0, gt=0)
+    max_duration_s: float = Field(default=60.0, gt=0)
     """Longer clips are refused."""
-    silence_db: float = Field(-80.0, lt=0)
+    silence_db: float = Field(default=-80.0, lt=0)
     """Clips whose RMS level (dB of full scale, after the mean is taken off) lies below this are refused as silent."""
-    min_sample_rate_hz: int = Field(4_000, ge=1)
+    min_sample_rate_hz: int = Field(default=4_000, ge=1)
     """Lower rates are refused."""
-    max_sample_rate_hz: int = Field(384_000, ge=1)
+    max_sample_rate_hz: int = Field(default=384_000, ge=1)
     """Higher rates are refused."""
-    max_channels: int = Field(16, ge=1)
+    max_channels: int = Field(default=16, ge=1)
     """Files of more channels are refused; fewer are averaged to one."""
 
 
@@ -296,11 +296,13 @@ def _decode_ffmpeg(data: bytes, container: str, wanted: _Wanted) -> tuple[np.nda
     import av
 
     try:
-        with av.open(io.BytesIO(data), format=container) as file:
+        with av.open(io.BytesIO(data), mode="r", format=container) as file:
             if not file.streams.audio:
                 raise AudioError("not_audio", f"the {container} file holds no sound")
             stream = file.streams.audio[0]
             rate_hz = int(stream.codec_context.sample_rate or 0)
+            if not rate_hz:
+                raise AudioError("not_audio", f"the {container} file does not tell its sample rate")
             wanted.check_header(rate_hz, int(stream.codec_context.channels))
             parts = list(_ffmpeg_frames(file, rate_hz, wanted))
     except av.FFmpegError as error:
