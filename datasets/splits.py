@@ -1,0 +1,239 @@
+"""Train, validation and test: who is on which side, and a report of what leaks from one side to another.
+
+Each corpus is split on its own and the parts are merged at training. Sides share no speaker and no dialogue by default; a split by
+utterance must be asked for by name. scikit-learn and SciPy are imported where they are used, so that a job's `--help` stays quick.
+"""
+
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from rapport.core import plugins
+from rapport.core.config import Config
+from rapport.core.errors import RapportError
+from rapport.core.schema import SPLITS, Utterance
+from rapport.datasets.cards import has_card, read_card
+
+log = logging.getLogger(__name__)
+
+GroupField = Literal["speaker_id", "dialogue_id", "text"]
+
+
+class SplitConfig(Config):
+    """How one corpus is divided."""
+
+    method: Literal["auto", "given", "speaker", "published", "listed", "kfold", "all_train", "all_test", "random_utterance"] = "auto"
+    """auto keeps the splits that the corpus itself gives to every row, and is `speaker` otherwise; published holds out the speakers of a
+    published split; listed holds out those named below; kfold tests on fold `fold` of `folds`; all_train and all_test give one side;
+    random_utterance lets speakers fall on both sides, which flatters every figure."""
+    name: str = "published"
+    """Which published split of the corpus, for method published."""
+    validation: float = Field(0.1, ge=0, lt=1)
+    """Share of all groups held out to select models on."""
+    test: float = Field(0.2, ge=0, lt=1)
+    """Share of all groups held out for the last measurement."""
+    validation_speakers: tuple[str, ...] = ()
+    """Speakers to validate on, for method listed, such as ravdess/01."""
+    test_speakers: tuple[str, ...] = ()
+    """Speakers to test on, for method listed."""
+    folds: int = Field(5, ge=2)
+    """Number of folds, for method kfold."""
+    fold: int = Field(0, ge=0)
+    """Which fold is the test side, from 0, for method kfold."""
+    keep_together: tuple[GroupField, ...] = ("speaker_id", "dialogue_id")
+    """What may not lie on two sides; add text where sentences are many, so that none is heard on both."""
+    seed: int = 42
+    """Seed of the draw of groups."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "SplitConfig":
+        if self.validation + self.test >= 1:
+            raise ValueError(f"validation {self.validation} and test {self.test} leave nothing to train on: their sum must be below 1")
+        if self.fold >= self.folds:
+            raise ValueError(f"fold {self.fold} does not exist: folds are counted from 0 to {self.folds - 1}")
+        if both := set(self.validation_speakers) & set(self.test_speakers):
+            raise ValueError(f"speakers both to validate and to test on: {', '.join(sorted(both))}")
+        return self
+
+
+def assign_splits(rows: Sequence[Utterance], config: SplitConfig) -> list[Utterance]:
+    """The rows of one corpus in the same order, each with its split.
+
+    Rows that tell neither speaker, emotion nor text (noise, music) are material for training and always go there.
+    Raises RapportError when there are too few groups, no speaker is known, or a named split or speaker does not exist.
+    """
+    spoken = [r for r in rows if not _is_background(r)]
+    sides = _sides(spoken, config) if spoken else {}
+    return [r.with_split(sides.get(r.utterance_id, "train")) for r in rows]
+
+
+def leak_report(
+    rows: Iterable[Utterance], content_hashes: Mapping[str, str] | None = None, *, fixed_sentences: bool | None = None
+) -> dict[str, Any]:
+    """What lies on more than one side: a dict of `clean`, `counts` (rows of each side), `speakers`, `dialogues`, `sentences`, `contents`.
+
+    Each of the last four has `distinct`, `unknown` (rows without it), `shared` (value to its sides, the first 100), `shared_count` and `informational`.
+    `content_hashes` maps utterance ids to a hash of the audio. Sentences are informational, and do not make a split unclean, when the
+    corpus has the same few for every speaker (its card says so unless `fixed_sentences` is given).
+    """
+    listed = list(rows)
+    if fixed_sentences is None:
+        fixed_sentences = all(has_card(c) and read_card(c).fixed_sentences for c in {r.corpus for r in listed})
+    hashes = content_hashes or {}
+    report: dict[str, Any] = {
+        "speakers": _shared([(r.speaker_id, r.split) for r in listed]),
+        "dialogues": _shared([(r.dialogue_id, r.split) for r in listed]),
+        "sentences": _shared([(_plain(r.text), r.split) for r in listed], informational=fixed_sentences),
+        "contents": _shared([(hashes.get(r.utterance_id), r.split) for r in listed]),
+    }
+    clean = not any(kind["shared_count"] for kind in report.values() if not kind["informational"])
+    return {"clean": clean, "counts": dict(sorted(Counter(str(r.split) for r in listed).items())), **report}
+
+
+def published_splits(corpus: str) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
+    """The published splits of a corpus by name, side to speakers; none for a corpus that is no plug-in."""
+    if corpus not in plugins.available("datasets.corpora"):
+        return {}
+    return plugins.load("datasets.corpora", corpus).HELD_OUT
+
+
+def _sides(rows: Sequence[Utterance], config: SplitConfig) -> dict[str, str]:
+    given = all(r.split in SPLITS for r in rows)
+    match config.method:
+        case "given" | "auto" if given:
+            return {r.utterance_id: str(r.split) for r in rows}
+        case "given":
+            lacking = next(r for r in rows if r.split not in SPLITS)
+            raise RapportError(f"split.method given: {lacking.utterance_id} has split {lacking.split!r}, wanted one of {', '.join(SPLITS)}")
+        case "all_train" | "all_test":
+            return {r.utterance_id: config.method.removeprefix("all_") for r in rows}
+        case "published":
+            return _by_name(rows, _published(rows[0].corpus, config.name))
+        case "listed":
+            return _by_name(rows, {"validation": config.validation_speakers, "test": config.test_speakers})
+        case "random_utterance":
+            log.warning("split by utterance: speakers fall on both sides, so figures on this split say little about new speakers")
+            return _hold_out({r.utterance_id: r.utterance_id for r in rows}, config)
+    groups = _groups(rows, config)
+    return _fold(groups, config) if config.method == "kfold" else _hold_out(groups, config)
+
+
+def _published(corpus: str, name: str) -> Mapping[str, tuple[str, ...]]:
+    splits = published_splits(corpus)
+    if name not in splits:
+        raise RapportError(f"split.name {name!r}: corpus {corpus} has {', '.join(splits) or 'no published split'}")
+    return splits[name]
+
+
+def _by_name(rows: Sequence[Utterance], sides: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    side_of = {speaker: side for side, speakers in sides.items() for speaker in speakers}
+    present = {r.speaker_id for r in rows if r.speaker_id}
+    for side, speakers in sides.items():
+        if speakers and not present & set(speakers):
+            raise RapportError(
+                f"none of the {side} speakers {', '.join(speakers)} is in the corpus, which has {', '.join(sorted(present)[:10])}"
+                f"{' ...' if len(present) > 10 else ''}"
+            )
+    return {r.utterance_id: side_of.get(r.speaker_id or "", "train") for r in rows}
+
+
+def _hold_out(group_of: Mapping[str, str], config: SplitConfig) -> dict[str, str]:
+    names = sorted(set(group_of.values()))
+    test = _draw(names, config.test, config.seed)
+    rest = [n for n in names if n not in test]
+    validation = _draw(rest, config.validation / (1 - config.test), config.seed)
+    return _place(group_of, validation, test)
+
+
+def _fold(group_of: Mapping[str, str], config: SplitConfig) -> dict[str, str]:
+    from sklearn.model_selection import KFold
+
+    names = sorted(set(group_of.values()))
+    if len(names) < config.folds:
+        raise RapportError(f"split.folds {config.folds}: the corpus has only {len(names)} groups that can be told apart")
+    folds = list(KFold(config.folds, shuffle=True, random_state=config.seed).split(names))
+    test = {names[i] for i in folds[config.fold][1]}
+    rest = [n for n in names if n not in test]
+    validation = _draw(rest, min(config.validation * len(names) / len(rest), 0.999), config.seed)
+    return _place(group_of, validation, test)
+
+
+def _draw(names: Sequence[str], share: float, seed: int) -> set[str]:
+    """A share of the groups, rounded up, as GroupShuffleSplit draws them: this is what reproduces published splits."""
+    from sklearn.model_selection import GroupShuffleSplit
+
+    if share == 0:
+        return set()
+    if np.ceil(share * len(names)) >= len(names):
+        raise RapportError(
+            f"only {len(names)} speakers (or other groups) to draw a share of {share:.2f} from: "
+            "lower split.validation or split.test, or set split.method to all_train, all_test or random_utterance"
+        )
+    drawn = next(GroupShuffleSplit(1, test_size=share, random_state=seed).split(names, groups=names))[1]
+    return {names[i] for i in drawn}
+
+
+def _place(group_of: Mapping[str, str], validation: set[str], test: set[str]) -> dict[str, str]:
+    return {row: "test" if group in test else "validation" if group in validation else "train" for row, group in group_of.items()}
+
+
+def _groups(rows: Sequence[Utterance], config: SplitConfig) -> dict[str, str]:
+    """Utterance id to the name of its group: rows that share any kept-together value, directly or through other rows, are one group."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    unknown = sum(r.speaker_id is None and r.dialogue_id is None for r in rows)
+    if unknown == len(rows):
+        raise RapportError(
+            f"corpus {rows[0].corpus}: no speaker is known, so speakers cannot be kept apart; give the option that tells the speaker, "
+            "or ask for split.method random_utterance by name"
+        )
+    if unknown:
+        log.warning("%d of %d rows tell no speaker: each is a group of its own, and may leak a speaker", unknown, len(rows))
+    node_of: dict[tuple[str, str], int] = {}
+    edges: list[tuple[int, int]] = []
+    for index, row in enumerate(rows):
+        for field in config.keep_together:
+            value = _plain(row.text) if field == "text" else getattr(row, field)
+            if value:
+                edges.append((index, len(rows) + node_of.setdefault((field, value), len(node_of))))
+    size = len(rows) + len(node_of)
+    sources, targets = zip(*edges, strict=True) if edges else ((), ())
+    _, labels = connected_components(coo_matrix((np.ones(len(edges)), (sources, targets)), shape=(size, size)), directed=False)
+    # A group is called after its first speaker or dialogue, so that its place in the draw depends on names and not on row order.
+    names: dict[int, str] = {}
+    for row, label in zip(rows, labels[: len(rows)], strict=True):
+        name = row.speaker_id or row.dialogue_id or row.utterance_id
+        names[label] = min(names.get(label, name), name)
+    return {row.utterance_id: names[label] for row, label in zip(rows, labels[: len(rows)], strict=True)}
+
+
+def _shared(pairs: Iterable[tuple[str | None, str | None]], *, informational: bool = False) -> dict[str, Any]:
+    sides: dict[str, set[str]] = defaultdict(set)
+    unknown = 0
+    for value, side in pairs:
+        if value is None:
+            unknown += 1
+        else:
+            sides[value].add(str(side))
+    shared = {value: sorted(s) for value, s in sorted(sides.items()) if len(s) > 1}
+    return {
+        "distinct": len(sides),
+        "unknown": unknown,
+        "shared_count": len(shared),
+        "shared": dict(list(shared.items())[:100]),
+        "informational": informational,
+    }
+
+
+def _plain(text: str | None) -> str | None:
+    """The sentence without case, punctuation and spacing, so that the same words count as the same sentence."""
+    return " ".join("".join(c if c.isalnum() or c == "'" else " " for c in text).split()).lower() or None if text else None
+
+
+def _is_background(row: Utterance) -> bool:
+    return row.speaker_id is None and row.dialogue_id is None and row.emotion is None and row.text is None
