@@ -1,0 +1,1 @@
+../../rapport/__init__.py
