@@ -55,7 +55,7 @@ def load_config(
     """
     args = list(sys.argv[1:] if argv is None else argv)
     args, chosen = _take_config_flag(args)
-    default = read_config(kind, find_preset(chosen, job)) if chosen is not None else None
+    default: Any = tyro.MISSING_NONPROP if chosen is None else read_config(kind, find_preset(chosen, job))
     presets = (
         f"\n\n--config FILE|PRESET   start from a YAML file or a preset ({', '.join(preset_names(job)) or 'none shipped'})" if job else ""
     )
@@ -65,7 +65,7 @@ def load_config(
         prog=f"python -m rapport.ray_jobs.{job}" if job else None,
         description=(description or kind.__doc__ or "").strip() + presets,
         args=args,
-        **({} if default is None else {"default": default}),
+        default=default,
     )
 
 
