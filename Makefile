@@ -1,0 +1,58 @@
+# Everything here does its own set-up: a fresh machine needs Python >= 3.11, pip and make, and a second run starts in seconds.
+#   make quickstart            everything at toy size on this computer, then a server that keeps running
+#   make test ARGS="-k audio"  ARGS reaches the command that a target runs
+#   make test PYTHON=python3.12
+
+PYTHON ?= python3
+ARGS ?=
+
+UV := .uv/bin/uv
+PY := .venv/bin/python
+SYNCED := .venv/.synced
+
+export UV_PYTHON_DOWNLOADS := never
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Ray would otherwise wrap every worker in `uv run` when make itself was started by it.
+export RAY_ENABLE_UV_RUN_RUNTIME_ENV := 0
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test check serve bench setup
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+quickstart: $(SYNCED) ## corpus -> prepare -> train -> evaluate -> serve on this computer; ARGS=--exit ends after the report
+	@$(PY) -m rapport.ray_jobs.quickstart $(ARGS)
+
+test: $(SYNCED) ## every test, on CPU, without network; ARGS="-k storage" picks some
+	@$(PY) -m pytest $(ARGS)
+
+check: $(SYNCED) ## linter, formatter and type checker over the whole tree
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy .typecheck/rapport tests $(wildcard benchmarks)
+
+serve: $(SYNCED) ## the newest trained model at http://127.0.0.1:8000; ARGS="--model FOLDER --port 8001"
+	@$(PY) -m rapport.ray_jobs.serve_ser $(ARGS)
+
+bench: $(SYNCED) ## the benchmarks, one after the other, each printing its ratios
+	@for script in benchmarks/*.py; do echo "== $$script"; $(PY) $$script $(ARGS) || exit 1; done
+
+setup: $(SYNCED) ## only install what the other targets need
+
+$(SYNCED): pyproject.toml uv.lock $(UV)
+	@echo "Installing the locked packages into .venv (the first time takes minutes, mostly PyTorch) ..."
+	@$(UV) sync --locked --python "$$(command -v $(PYTHON))"
+	@touch $@
+
+# uv lives in a venv of its own, so that an externally managed system Python is no obstacle. Debian's python3 without python3-venv
+# has no ensurepip: there the system's pip fills the venv from outside.
+$(UV):
+	@command -v $(PYTHON) >/dev/null || { echo "No $(PYTHON) here: install Python 3.11 to 3.13, or name it: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "$$($(PYTHON) --version) is not usable: wanted 3.11 to 3.13. Name another: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv .uv >/dev/null 2>&1 || { rm -rf .uv && $(PYTHON) -m venv --without-pip .uv; } || \
+	  { echo "$(PYTHON) cannot make virtual environments: install its venv module (Debian, Ubuntu: apt install python3-venv)"; exit 1; }
+	@if [ -x .uv/bin/pip ]; then .uv/bin/pip install --quiet 'uv>=0.9'; \
+	  else $(PYTHON) -m pip --python .uv/bin/python install --quiet 'uv>=0.9'; fi || \
+	  { echo "uv could not be installed. If $(PYTHON) has no pip: apt install python3-pip python3-venv. If the index is not reachable: set PIP_INDEX_URL and UV_DEFAULT_INDEX."; rm -rf .uv; exit 1; }
