@@ -16,7 +16,7 @@ from rapport.core import plugins
 from rapport.core.config import Config
 from rapport.core.errors import RapportError
 from rapport.core.schema import SPLITS, Utterance
-from rapport.datasets.cards import has_card, read_card
+from rapport.datasets.card import has_card, read_card
 
 log = logging.getLogger(__name__)
 
@@ -76,13 +76,14 @@ def leak_report(
 ) -> dict[str, Any]:
     """What lies on more than one side: a dict of `clean`, `counts` (rows of each side), `speakers`, `dialogues`, `sentences`, `contents`.
 
-    Each of the last four has `distinct`, `unknown` (rows without it), `shared` (value to its sides, the first 100), `shared_count` and `informational`.
-    `content_hashes` maps utterance ids to a hash of the audio. Sentences are informational, and do not make a split unclean, when the
-    corpus has the same few for every speaker (its card says so unless `fixed_sentences` is given).
+    Each of the last four has `distinct`, `unknown` (rows without it), `shared` (value to its sides, the first 100), `shared_count` and
+    `informational`. `content_hashes` maps utterance ids to a hash of the audio. Shared sentences are informational, and do not make a
+    split unclean, where every speaker has the same few: a corpus' card says so, and a corpus without a card is taken for one of those,
+    unless `fixed_sentences` is given.
     """
     listed = list(rows)
     if fixed_sentences is None:
-        fixed_sentences = all(has_card(c) and read_card(c).fixed_sentences for c in {r.corpus for r in listed})
+        fixed_sentences = all(not has_card(c) or read_card(c).fixed_sentences for c in {r.corpus for r in listed})
     hashes = content_hashes or {}
     report: dict[str, Any] = {
         "speakers": _shared([(r.speaker_id, r.split) for r in listed]),

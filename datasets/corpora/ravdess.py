@@ -21,7 +21,7 @@ from typing import Literal
 
 from rapport.core.config import Config
 from rapport.core.schema import Utterance
-from rapport.datasets.cards import read_card
+from rapport.datasets.card import read_card
 from rapport.datasets.scan import LeaveOut, Reject, Scan, audio_files, scan_files, stem, write_tones
 
 WANTED = "RAVDESS names such as Actor_01/03-01-06-01-02-01-01.wav (seven two-digit fields), at any depth"
