@@ -46,55 +46,8 @@ _SENTENCES = {
     "TSI": "The surface is slick",
     "WSI": "We'll stop in a couple of minutes",
 }
-# From VideoDemographics.csv of the corpus, as offsets from 1000; the other actors of 1001 to 1091 are male.
-_FEMALE = frozenset(
-    1000 + int(actor)
-    for actor in [
-        "2",
-        "3",
-        "4",
-        "6",
-        "7",
-        "8",
-        "9",
-        "10",
-        "12",
-        "13",
-        "18",
-        "20",
-        "21",
-        "24",
-        "25",
-        "28",
-        "29",
-        "30",
-        "37",
-        "43",
-        "46",
-        "47",
-        "49",
-        "52",
-        "53",
-        "54",
-        "55",
-        "56",
-        "58",
-        "60",
-        "61",
-        "63",
-        "72",
-        "73",
-        "74",
-        "75",
-        "76",
-        "78",
-        "79",
-        "82",
-        "84",
-        "89",
-        "91",
-    ]
-)
+# Actors 1001 to 1091 in order, from VideoDemographics.csv of the corpus.
+_GENDERS = "MFFFMFFFFFMFFMMMMFMFFMMFFMMFFFMMMMMMFMMMMMFMMFFMFMMFFFFFMFMFFMFMMMMMMMMFFFFFMFFMMFMFMMMMFMF"
 
 
 class Options(Config):
@@ -149,4 +102,4 @@ def _parse(path: str) -> Utterance:
 def _gender(actor: int) -> str | None:
     if not 1001 <= actor <= 1091:
         return None
-    return "female" if actor in _FEMALE else "male"
+    return {"F": "female", "M": "male"}[_GENDERS[actor - 1001]]
