@@ -1,0 +1,191 @@
+"""The HTTP interface of the speech emotion service, as a FastAPI app over any `EmotionService`."""
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from typing import Annotated, Any, TypeVar
+
+import numpy as np
+from fastapi import FastAPI, File, Form, UploadFile
+from pydantic import Field
+from rapport.serve_apps.http.errors import ApiError, ErrorBody
+from rapport.serve_apps.http.guard import RequestLimits, protect
+from rapport.serve_apps.http.pages import add_pages
+from rapport.serve_apps.http.uploads import SpeechDecoder
+from rapport.serve_apps.speech_emotion.answers import EmotionAnswer, EmotionService, Health, ModelCard, ModelFacts, ModelList
+
+from rapport import __version__
+from rapport.core.audio import SAMPLE_RATE_HZ, AudioLimits, Speech
+from rapport.core.config import Config
+
+T = TypeVar("T")
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    400: {"model": ErrorBody, "description": "Unusable audio (code `audio_<reason>`) or a wrong field."},
+    401: {"model": ErrorBody, "description": "No key, or a wrong one."},
+    413: {"model": ErrorBody, "description": "The body is larger than max_upload_mib."},
+    429: {"model": ErrorBody, "description": "Too many requests under way; `Retry-After` says when to come back."},
+    503: {"model": ErrorBody, "description": "The model did not answer in time."},
+    "default": {"model": ErrorBody, "description": "Any other error."},
+}
+
+_HEALTH_KEPT_S = 2.0
+_DESCRIPTION = """
+The emotion in a clip of speech, as a whole and over time.
+
+    curl -s -F file=@clip.wav http://127.0.0.1:8000/v1/audio/emotions
+    curl -s -F file=@clip.wav -F hop_s=0.5 -F transcribe=true http://127.0.0.1:8000/v1/audio/emotions
+
+Every error is an OpenAI error object.
+"""
+
+
+class EmotionSettings(Config):
+    """What the endpoints accept."""
+
+    model_id: str = "ser"
+    """Name of the model in requests and answers; `default` means it too."""
+    requests: RequestLimits = RequestLimits()
+    """Size, number and duration of requests."""
+    audio: AudioLimits = AudioLimits(min_duration_s=0.1, max_duration_s=300, max_channels=2)
+    """Which clips are accepted."""
+    max_windows: int = Field(default=600, ge=1)
+    """Most windows in one answer; a smaller hop_s is refused."""
+    decode_threads: int = Field(default=2, ge=1)
+    """Uploads decoded at the same time per ingress replica."""
+    compatibility_routes: bool = True
+    """Also answer POST /inference (field `audio`) and POST /analyze (field `file`), as an earlier service did."""
+
+
+@dataclass
+class EmotionRequests:
+    """The work behind the endpoints: one upload in, one answer out."""
+
+    service: EmotionService
+    settings: EmotionSettings
+    transcribes: bool
+    decoder: SpeechDecoder = field(init=False)
+    _health: tuple[float, Health] | None = None
+
+    def __post_init__(self) -> None:
+        self.decoder = SpeechDecoder(self.settings.audio, self.settings.decode_threads)
+
+    async def answer(
+        self, upload: UploadFile, *, param: str, window_s: float | None, hop_s: float | None, timeline: bool, transcribe: bool
+    ) -> EmotionAnswer:
+        """The emotion of an upload. Raises ApiError for everything that the client can mend."""
+        if transcribe and not self.transcribes:
+            raise ApiError(400, "this server has no transcriber: deploy it with --transcriber pocketsphinx", param="transcribe")
+        speech = await self.decoder.read(upload, param)
+        window_s, hop_s = await self._windows(speech, window_s, hop_s) if timeline else (None, None)
+        words = self.service.transcribe(speech.samples) if transcribe else _nothing()
+        analysis, text = await self._in_time(_both(self.service.analyse(speech.samples, window_s, hop_s), words))
+        return EmotionAnswer.of(self.settings.model_id, speech.duration_s, analysis, text)
+
+    async def _windows(self, speech: Speech, window_s: float | None, hop_s: float | None) -> tuple[float, float]:
+        window_s = window_s or (await self.facts()).window_s
+        hop_s = hop_s or window_s / 2
+        count = max(0.0, speech.duration_s - window_s) / hop_s + 1
+        if count > self.settings.max_windows:
+            message = f"{speech.duration_s:.1f} s at hop_s={hop_s:g} makes {count:.0f} windows, the limit is {self.settings.max_windows}"
+            raise ApiError(400, f"{message} (max_windows): choose a longer hop_s", param="hop_s", code="too_many_windows")
+        return window_s, hop_s
+
+    async def facts(self) -> ModelFacts:
+        """What the model is."""
+        return await self._in_time(self.service.facts())
+
+    async def health(self) -> Health:
+        """The outcome of a short clip through the model; an outcome that is two seconds old is still good."""
+        now = time.monotonic()
+        if self._health is None or now - self._health[0] > _HEALTH_KEPT_S:
+            clip = 0.1 * np.sin(2 * np.pi * 220 / SAMPLE_RATE_HZ * np.arange(SAMPLE_RATE_HZ, dtype=np.float32))
+            await self._in_time(self.service.analyse(clip, None, None))
+            latency_ms = 1000 * (time.monotonic() - now)
+            self._health = (time.monotonic(), Health(model=self.settings.model_id, latency_ms=round(latency_ms, 2)))
+        return self._health[1]
+
+    async def cards(self) -> ModelList:
+        """The models of this server."""
+        facts = await self.facts()
+        card = ModelCard(id=self.settings.model_id, created=facts.created, emotions=list(facts.emotions), window_s=facts.window_s)
+        return ModelList(data=[card])
+
+    def check_model(self, name: str, param: str | None) -> None:
+        """Nothing, if `name` is this server's model. Raises ApiError (404) otherwise."""
+        if name not in (self.settings.model_id, "default"):
+            message = f"no model {name[:100]!r} here: there is {self.settings.model_id}"
+            raise ApiError(404, message, code="model_not_found", param=param)
+
+    async def _in_time(self, work: Awaitable[T]) -> T:
+        try:
+            return await asyncio.wait_for(work, self.settings.requests.request_timeout_s)
+        except TimeoutError as error:
+            seconds = self.settings.requests.request_timeout_s
+            message = f"no answer within {seconds:g} s (request_timeout_s)"
+            raise ApiError(503, message, code="timeout", headers={"Retry-After": "1"}) from error
+
+
+def build_api(service: EmotionService, settings: EmotionSettings, *, key_digest: str | None = None, transcribes: bool = False) -> FastAPI:
+    """The app: endpoints, pages, limits and errors. `key_digest` switches on bearer keys."""
+    api = FastAPI(title="Rapport: speech emotion", version=__version__, description=_DESCRIPTION, docs_url=None, redoc_url=None)
+    work = EmotionRequests(service, settings, transcribes)
+    _add_emotions(api, work)
+    _add_facts(api, work)
+    if settings.compatibility_routes:
+        from rapport.serve_apps.speech_emotion.compatibility import add_compatibility_routes
+
+        add_compatibility_routes(api, work, ERRORS)
+    pages = add_pages(api, "speech_emotion")
+    protect(api, settings.requests, key_digest=key_digest, open_paths=pages | {"/healthz"})
+    return api
+
+
+def _add_emotions(api: FastAPI, work: EmotionRequests) -> None:
+    @api.post("/v1/audio/emotions", response_model=EmotionAnswer, responses=ERRORS, tags=["emotion"], summary="Emotion of a clip")
+    async def emotions(
+        file: Annotated[UploadFile, File(description="The recording: WAV, FLAC, Ogg, MP3, M4A, WebM and others, judged by content.")],
+        model: Annotated[str, Form(description="`ser` or `default`.", max_length=200)] = "default",
+        timeline: Annotated[bool, Form(description="Also answer for overlapping windows.")] = True,
+        window_s: Annotated[float | None, Form(description="Window length; the trained one unless given.", ge=0.25, le=30)] = None,
+        hop_s: Annotated[float | None, Form(description="Distance between windows; half a window unless given.", ge=0.05, le=30)] = None,
+        transcribe: Annotated[bool, Form(description="Also give the words.")] = False,
+    ) -> EmotionAnswer:
+        """The emotion of the clip, the probability of each emotion, and the same for overlapping windows."""
+        work.check_model(model, "model")
+        return await work.answer(file, param="file", window_s=window_s, hop_s=hop_s, timeline=timeline, transcribe=transcribe)
+
+
+def _add_facts(api: FastAPI, work: EmotionRequests) -> None:
+    only_default: dict[int | str, dict[str, Any]] = {401: ERRORS[401], 503: ERRORS[503], "default": ERRORS["default"]}
+
+    @api.get("/v1/models", response_model=ModelList, responses=only_default, tags=["models"], summary="Models")
+    async def models() -> ModelList:
+        """The models of this server."""
+        return await work.cards()
+
+    @api.get("/v1/models/{model}", response_model=ModelCard, responses=only_default, tags=["models"], summary="One model")
+    async def one_model(model: str) -> ModelCard:
+        """What the model tells apart."""
+        work.check_model(model, None)
+        return (await work.cards()).data[0]
+
+    @api.get("/healthz", response_model=Health, responses=only_default, tags=["health"], summary="Health")
+    async def healthz() -> Health:
+        """Sends a second of sound through the model; 503 when that fails."""
+        try:
+            return await work.health()
+        except ApiError:
+            raise
+        except Exception as error:
+            raise ApiError(503, "the model does not answer") from error
+
+
+async def _both(first: Awaitable[T], second: Awaitable[str | None]) -> tuple[T, str | None]:
+    """Both results; when one fails the other is not waited for."""
+    return await asyncio.gather(first, second)
+
+
+async def _nothing() -> None:
+    return None
