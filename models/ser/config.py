@@ -100,7 +100,7 @@ class LoraConfig(Config):
 
     rank: int = Field(0, ge=0, le=256)
     """Rank of each adapter; 0 is no adapters."""
-    alpha: float = Field(16.0, gt=0)
+    alpha: int = Field(16, gt=0)
     """Adapters are scaled by alpha / rank."""
     dropout: float = Field(0.05, ge=0, lt=1)
     """Dropout on an adapter's input."""

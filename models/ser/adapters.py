@@ -1,0 +1,80 @@
+"""Low-rank adapters (LoRA) in a pretrained encoder, kept in PEFT form: adapter_config.json and adapter_model.safetensors."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import peft
+from rapport.models.ser.config import LoraConfig
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from rapport.core.errors import RapportError
+
+_NAME = "default"
+_PEFT_PREFIX = "base_model.model."
+_WEIGHTS = "adapter_model.safetensors"
+_DEFAULT_TARGETS = {"wavlm": ("intermediate_dense", "output_dense")}
+# WavLM hands the weights of these layers to one fused function and never calls the layers, so an adapter on them does nothing.
+_UNREACHABLE = {"wavlm": {"q_proj", "k_proj", "v_proj", "out_proj"}}
+
+
+def is_adapter(name: str) -> bool:
+    """Whether a module or parameter of that name belongs to an adapter and not to the pretrained network."""
+    return "lora_" in name
+
+
+def plain_name(name: str) -> str:
+    """The name that a pretrained parameter had before its layer was given an adapter."""
+    return name.replace(".base_layer.", ".")
+
+
+def add_adapters(model: PreTrainedModel, config: LoraConfig) -> None:
+    """Give layers of the model an adapter that changes nothing until trained.
+
+    Raises RapportError for targets that the model does not have or that adapters cannot reach.
+    """
+    kind = model.config.model_type
+    targets = config.targets or _DEFAULT_TARGETS.get(kind, ("q_proj", "v_proj"))
+    unreachable = sorted(_UNREACHABLE.get(kind, set()) & set(targets))
+    if unreachable:
+        raise RapportError(f"lora.targets {unreachable} would have no effect in {kind}: wanted {', '.join(_DEFAULT_TARGETS[kind])}")
+    _inject(
+        model,
+        peft.LoraConfig(
+            r=config.rank, lora_alpha=config.alpha, lora_dropout=config.dropout, target_modules=list(targets), inference_mode=False
+        ),
+    )
+
+
+def save_adapters(model: PreTrainedModel, folder: Path) -> None:
+    """Write the adapters in PEFT form; `peft.PeftModel.from_pretrained(base, folder)` reads them too."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model.peft_config[_NAME].save_pretrained(str(folder))
+    state = peft.get_peft_model_state_dict(model, adapter_name=_NAME)
+    save_file({_PEFT_PREFIX + k: v.contiguous().cpu() for k, v in state.items()}, folder / _WEIGHTS, metadata={"format": "pt"})
+
+
+def load_adapters(model: PreTrainedModel, folder: Path) -> None:
+    """Give the model the adapters of a folder in PEFT form, ready to train on.
+
+    Raises RapportError when files are missing, or weights are missing or superfluous.
+    """
+    if not (folder / _WEIGHTS).is_file():
+        raise RapportError(f"{folder} holds no {_WEIGHTS}: the model was saved with adapters, copy its whole folder")
+    config = peft.PeftConfig.from_pretrained(str(folder))
+    config.inference_mode = False
+    _inject(model, config)
+    state: Mapping[str, Tensor] = {k.removeprefix(_PEFT_PREFIX): v for k, v in load_file(folder / _WEIGHTS).items()}
+    wanted = set(peft.get_peft_model_state_dict(model, adapter_name=_NAME))
+    if wanted != set(state):
+        raise RapportError(f"{folder / _WEIGHTS} does not fit its configuration: {sorted(wanted ^ set(state))[:4]} differ")
+    peft.set_peft_model_state_dict(model, dict(state), adapter_name=_NAME)
+
+
+def _inject(model: PreTrainedModel, config: peft.PeftConfig) -> None:
+    try:
+        model.add_adapter(config, adapter_name=_NAME)
+    except ValueError as error:
+        linear = sorted({n.rsplit(".", 1)[-1] for n, m in model.named_modules() if isinstance(m, nn.Linear)})
+        raise RapportError(f"lora.targets: {error}; this encoder's linear layers are called {', '.join(linear)}") from error
