@@ -32,17 +32,17 @@ class SplitConfig(Config):
     random_utterance lets speakers fall on both sides, which flatters every figure."""
     name: str = "published"
     """Which published split of the corpus, for method published."""
-    validation: float = Field(0.1, ge=0, lt=1)
+    validation: float = Field(default=0.1, ge=0, lt=1)
     """Share of all groups held out to select models on."""
-    test: float = Field(0.2, ge=0, lt=1)
+    test: float = Field(default=0.2, ge=0, lt=1)
     """Share of all groups held out for the last measurement."""
     validation_speakers: tuple[str, ...] = ()
     """Speakers to validate on, for method listed, such as ravdess/01."""
     test_speakers: tuple[str, ...] = ()
     """Speakers to test on, for method listed."""
-    folds: int = Field(5, ge=2)
+    folds: int = Field(default=5, ge=2)
     """Number of folds, for method kfold."""
-    fold: int = Field(0, ge=0)
+    fold: int = Field(default=0, ge=0)
     """Which fold is the test side, from 0, for method kfold."""
     keep_together: tuple[GroupField, ...] = ("speaker_id", "dialogue_id")
     """What may not lie on two sides; add text where sentences are many, so that none is heard on both."""
