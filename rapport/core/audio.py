@@ -130,7 +130,12 @@ def decode(
     _check_bytes(data)
     wanted = _Wanted(start_s, end_s, max_duration_s, sample_rates_hz, max_channels)
     container = ffmpeg_format(data)
-    samples, rate_hz = _decode_ffmpeg(data, container, wanted) if container else _decode_sndfile(data, wanted)
+    try:
+        samples, rate_hz = _decode_ffmpeg(data, container, wanted) if container else _decode_sndfile(data, wanted)
+    except AudioError:
+        raise
+    except Exception as error:  # decoders of hostile bytes fail in every way there is; one file must not end a job or a server
+        raise AudioError("unsupported", f"the decoder gave up: {type(error).__name__}: {error}") from error
     if samples.shape[1] == 0:
         where = f" between {start_s:g} s and {'the end' if end_s is None else f'{end_s:g} s'}" if start_s or end_s is not None else ""
         raise AudioError("no_samples", f"the header is sound, but there is not a single sample{where}")
@@ -169,9 +174,9 @@ def to_pcm16(samples: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(samples * np.float32(32768)), -32768, 32767).astype(np.int16)
 
 
-def from_pcm16(pcm: np.ndarray | bytes) -> np.ndarray:
+def from_pcm16(pcm: np.ndarray | bytes | memoryview) -> np.ndarray:
     """float32 in [-1, 1) of int16 samples, or of their little-endian bytes."""
-    values = np.frombuffer(pcm, dtype="<i2") if isinstance(pcm, bytes | bytearray | memoryview) else pcm
+    values = np.frombuffer(pcm, dtype="<i2") if isinstance(pcm, bytes | memoryview) else pcm
     return values.astype(np.float32) / np.float32(32768)
 
 

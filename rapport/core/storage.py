@@ -94,6 +94,35 @@ def write_bytes(path: str | Path, data: bytes | memoryview) -> None:
         Path(temporary).unlink(missing_ok=True)
 
 
+def copy_file(source: str | Path, target: str | Path) -> None:
+    """Copy a file within one file system, whole or not at all; a local copy shares its bytes with the source as long as neither changes.
+
+    Outputs are only ever replaced, never written into, so that the sharing is safe.
+    """
+    fs, inner = resolve(source)
+    _, inner_target = resolve(target)
+    if not isinstance(fs, pafs.LocalFileSystem):
+        fs.copy_file(inner, inner_target)
+        return
+    os.makedirs(posixpath.dirname(inner_target), exist_ok=True)
+    temporary = f"{inner_target}.{uuid.uuid4().hex[:8]}.tmp"
+    try:
+        os.link(inner, temporary)
+        os.replace(temporary, inner_target)
+    except OSError:  # a file system without hard links
+        write_bytes(target, read_bytes(source))
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def sweep(folder: str | Path, before_s: float) -> None:
+    """Remove the temporary files below a folder that a killed writer left before a time (seconds since the epoch)."""
+    fs, inner = resolve(folder)
+    for info in fs.get_file_info(pafs.FileSelector(inner, recursive=True, allow_not_found=True)):
+        if info.type == pafs.FileType.File and info.path.endswith(".tmp") and (info.mtime_ns or 0) < before_s * 1e9:
+            fs.delete_file(info.path)
+
+
 def write_json(path: str | Path, value: Any) -> None:
     """Write sorted, indented JSON, whole or not at all."""
     write_bytes(path, (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode())
