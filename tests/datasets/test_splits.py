@@ -88,7 +88,7 @@ def test_no_speaker_is_on_two_sides_and_row_order_does_not_matter(speakers, seed
 
 def test_every_speaker_is_tested_on_in_exactly_one_fold_with_an_inner_validation():
     rows = rows_of("mine", [f"{i:02d}" for i in range(1, 13)])
-    tested = Counter()
+    tested: Counter[str | None] = Counter()
     for fold in range(4):
         split = assign_splits(rows, SplitConfig(method="kfold", folds=4, fold=fold, validation=0.15))
         tested.update(speakers_on(split, "test"))
