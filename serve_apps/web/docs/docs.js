@@ -27,23 +27,24 @@ function limits(schema) {
   if (inner.minimum !== undefined) parts.push(`at least ${inner.minimum}`);
   if (inner.maximum !== undefined) parts.push(`at most ${inner.maximum}`);
   if (schema.default !== undefined && schema.default !== null) parts.push(`default ${JSON.stringify(schema.default)}`);
-  return parts.join(", ");
+  return parts.length ? `(${parts.join(", ")})` : "";
 }
 
 function fields(schema, required = schema.required ?? []) {
   const rows = Object.entries(schema.properties ?? {}).map(([name, field]) => element("tr", {},
     element("td", {}, element("code", { textContent: name })),
     element("td", { textContent: typeOf(field) + (required.includes(name) ? "" : ", optional") }),
-    element("td", { textContent: [field.description, limits(field)].filter(Boolean).join(" ") }),
+    element("td", { textContent: [field.description, field.const === undefined && limits(field)].filter(Boolean).join(" ") }),
   ));
   return element("table", {}, element("tbody", {}, ...rows));
 }
 
 function curl(path, method, body) {
   const parts = ["curl -s"];
-  if (method !== "get") parts.push(`-X ${method.toUpperCase()}`);
-  for (const name of body?.required ?? []) parts.push(`-F ${name}=@clip.wav`);
-  return `${parts.join(" ")} ${new URL(path.slice(1), location.href).href}`;
+  const files = body?.required ?? [];
+  for (const name of files) parts.push(`-F ${name}=@clip.wav`);
+  if (method !== "get" && !files.length) parts.push(`-X ${method.toUpperCase()}`);
+  return `${parts.join(" ")} ${decodeURI(new URL(path.slice(1), location.href).href)}`;
 }
 
 function endpoint(path, method, operation) {
