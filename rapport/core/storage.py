@@ -168,12 +168,12 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     return read_json(join(folder, MANIFEST))
 
 
-def completed(root: str | Path) -> Iterator[str]:
-    """The finished output folders directly below `root`, oldest first."""
+def completed(root: str | Path, marker: str = MANIFEST) -> Iterator[str]:
+    """The finished output folders directly below `root`, oldest first: those that hold the file `marker`."""
     fs, inner = resolve(root)
     if fs.get_file_info(inner).type != pafs.FileType.Directory:
         return
-    manifests = [join(i.path, MANIFEST) for i in fs.get_file_info(pafs.FileSelector(inner)) if i.type == pafs.FileType.Directory]
+    manifests = [join(i.path, marker) for i in fs.get_file_info(pafs.FileSelector(inner)) if i.type == pafs.FileType.Directory]
     infos = [i for i in fs.get_file_info(manifests) if i.type == pafs.FileType.File]
     for info in sorted(infos, key=lambda i: (i.mtime_ns or 0, i.path)):
         yield join(root, posixpath.basename(posixpath.dirname(info.path)))
