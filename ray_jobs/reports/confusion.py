@@ -109,7 +109,7 @@ def _palette() -> Image.Image:
     """One palette for all frames, so that none flickers: the blues of the cells, the greys of the text and the blue of the dot."""
     fade = np.linspace(0, 1, 24)[:, None]
     blues = 255 * colormaps["Blues"](np.linspace(0, 1, 176))[:, :3]
-    greys = np.linspace(0, 255, 56)[:, None].repeat(3, axis=1)
+    greys = np.append(np.linspace(0, 235, 55), 255)[:, None].repeat(3, axis=1)
     dot = np.array([0, 0x72, 0xB2]) * (1 - fade) + 255 * fade
     holder = Image.new("P", (1, 1))
     holder.putpalette(np.concatenate([blues, greys, dot]).round().astype(np.uint8).tobytes())

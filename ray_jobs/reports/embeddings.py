@@ -111,7 +111,8 @@ def _draw(axes: Axes, clips: EmbeddedClips, points: npt.NDArray[np.float64]) -> 
             rows = np.flatnonzero((corpora == corpus) & (right == heard))
             colours = [colour(clips.labels[t]) for t in clips.targets[rows]]
             faces: Any = colours if heard else "none"
-            axes.scatter(*points[rows].T, s=20, marker=MARKERS[shape], facecolors=faces, edgecolors=colours, linewidths=0.9, alpha=0.85)
+            x, y = points[rows].T
+            axes.scatter(x, y, s=20, marker=MARKERS[shape], facecolors=faces, edgecolors=colours, linewidths=0.9, alpha=0.85)
     for c, (x, y) in class_centres(points, clips.targets, len(clips.labels)).items():
         halo = [withStroke(linewidth=3.5, foreground="white")]
         axes.text(x, y, clips.labels[c], ha="center", va="center", fontsize=11, fontweight="bold", color="#111", path_effects=halo)
