@@ -43,7 +43,7 @@ def assemble(plan: Plan) -> dict[str, Any]:
     folder, config = plan.folder, plan.config
     if storage.is_complete(folder):
         counts = storage.read_manifest(folder)["counts"]
-        _check_threshold(config, folder, counts)
+        _check_threshold(plan, counts)
         return _result(plan, counts)
     records = [
         {**record, "shard": chunk.index}
@@ -58,9 +58,7 @@ def assemble(plan: Plan) -> dict[str, Any]:
     storage.write_table(storage.join(folder, "quarantine.parquet"), _table(bad, QUARANTINE_SCHEMA))
     storage.write_table(storage.join(folder, "duplicates.parquet"), _table(duplicates, DUPLICATES_SCHEMA))
     if not good:
-        raise RapportError(
-            f"not one of {len(bad)} files of {config.corpus.name} can be used; the reasons are in {folder}/quarantine.parquet"
-        )
+        raise RapportError(f"not one of {len(bad)} files of {plan.corpus} can be used; the reasons are in {folder}/quarantine.parquet")
     rows = assign_splits(from_table(_table(good, UTTERANCE_SCHEMA)), config.split)
     table = _table(({**record, "split": row.split} for record, row in zip(good, rows, strict=True)), PREPARED_SCHEMA)
     storage.write_table(storage.join(folder, "utterances.parquet"), table)
@@ -80,7 +78,7 @@ def assemble(plan: Plan) -> dict[str, Any]:
         "duplicates": len(duplicates),
         "left_out": plan.scan.left_out,
     }
-    _check_threshold(config, folder, counts)
+    _check_threshold(plan, counts)
     storage.sweep(folder, before_s=time.time())
     storage.finish(folder, _manifest(plan, counts, rows))
     return _result(plan, counts)
@@ -106,24 +104,25 @@ def _without_duplicates(records: Iterable[Mapping[str, Any]]) -> tuple[list[dict
     return list(good.values()), sorted(duplicates, key=lambda d: d["path"])
 
 
-def _check_threshold(config: PrepareConfig, folder: str, counts: Mapping[str, Any]) -> None:
+def _check_threshold(plan: Plan, counts: Mapping[str, Any]) -> None:
     bad, files = counts["quarantined"], counts["files"]
-    if bad <= config.max_quarantined_fraction * files:
+    allowed = plan.config.max_quarantined_fraction
+    if bad <= allowed * files:
         return
     listed = ", ".join(f"{n} {reason}" for reason, n in sorted(counts["reasons"].items(), key=lambda item: (-item[1], item[0])))
     raise RapportError(
-        f"{bad} of {files} files of {config.corpus.name} ({100 * bad / files:.1f} %) cannot be used ({listed}), more than "
-        f"max_quarantined_fraction {config.max_quarantined_fraction:g} allows. They are named in {folder}/quarantine.parquet. Mend or "
+        f"{bad} of {files} files of {plan.corpus} ({100 * bad / files:.1f} %) cannot be used ({listed}), more than "
+        f"max_quarantined_fraction {allowed:g} allows. They are named in {plan.folder}/quarantine.parquet. Mend or "
         "remove them, or accept the loss with a higher --max-quarantined-fraction: what is decoded is kept, nothing good is decoded again"
     )
 
 
 def _result(plan: Plan, counts: Mapping[str, Any]) -> dict[str, Any]:
-    return {"folder": plan.folder, "corpus": plan.config.corpus.name, "chunks": len(plan.chunks), **counts}
+    return {"folder": plan.folder, "corpus": plan.corpus, "chunks": len(plan.chunks), **counts}
 
 
 def _manifest(plan: Plan, counts: Mapping[str, Any], rows: list[Utterance]) -> dict[str, Any]:
-    config, name = plan.config, plan.config.corpus.name
+    config, name = plan.config, plan.corpus
     what = config.model_dump(mode="json", include={"corpus", "split", "limits", "chunk_size", "chunk_mib"})
     return {
         "format": FORMAT,

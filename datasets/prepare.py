@@ -8,6 +8,7 @@ A chunk is named by its content. A job that was killed, refused for too many bad
 redoes only the chunks that are not there, and gives the same bytes as one that ran through.
 """
 
+import posixpath
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -84,6 +85,8 @@ class Plan:
     """The work of one prepared corpus, and what is left of it."""
 
     config: PrepareConfig
+    corpus: str
+    """Name of the corpus in its rows."""
     folder: str
     """Where the prepared corpus lies."""
     scan: Scan
@@ -98,19 +101,21 @@ def plan_corpus(config: PrepareConfig) -> Plan:
     Chunks that another preparation of this corpus has finished (other split, other threshold, one file mended) are taken over.
     Raises RapportError for an unknown corpus, option or split, and for a folder that holds no such corpus.
     """
-    name, root = config.corpus.name, config.corpus.root
+    name = config.corpus.name
     module = plugins.load("datasets.corpora", name)
-    if not root:
+    if not config.corpus.root:
         raise RapportError(f"corpus.root is empty: give the folder that holds {name}, as in --corpus.root /data/{name}")
+    root, outputs = _absolute(config.corpus.root), _absolute(config.storage)
     scan: Scan = module.scan(root, corpus_options(module, config.corpus.options))
     _check_ids(scan)
     # A split that cannot be made should be known before the hours of decoding.
     assign_splits(scan.rows, config.split)
     chunks = make_chunks(scan, config, _stamps(root, scan))
     key = storage.content_key({"format": FORMAT, "chunks": [c.key for c in chunks], "split": config.split.model_dump(mode="json")})
-    corpus_folder = storage.join(config.storage, "corpora", name)
+    # A user's own corpora carry names of their own, whichever loader reads them.
+    corpus_folder = storage.join(outputs, "corpora", scan.rows[0].corpus)
     folder = storage.join(corpus_folder, key)
-    return Plan(config, folder, scan, chunks, _take_over(chunks, folder, corpus_folder))
+    return Plan(config, scan.rows[0].corpus, folder, scan, chunks, _take_over(chunks, folder, corpus_folder))
 
 
 def corpus_options(module: ModuleType, given: Mapping[str, Any]) -> Config:
@@ -180,6 +185,11 @@ def decode_chunks(plan: Plan) -> Iterator[dict[str, Any]]:
     yield from dataset.iter_rows()
 
 
+def _absolute(path: str) -> str:
+    """The path as a worker understands it, which may stand in another folder."""
+    return path if "://" in path else storage.resolve(path)[1]
+
+
 def _check_ids(scan: Scan) -> None:
     paths: dict[str, str] = {}
     for row in scan.rows:
@@ -192,12 +202,14 @@ def _stamps(root: str, scan: Scan) -> dict[str, list[int]]:
     """Path to [size in bytes, time of change in s] of every file that the scan names; a file that is not there has none."""
     paths = sorted({r.audio_path for r in scan.rows} | {d.path for d in scan.duplicates} | {r.path for r in scan.rejected})
     fs, base = storage.resolve(root)
-    # One listing of the root answers for nearly all files; asking for each would be slow on an object store.
+    outer = root.rstrip("/")
+    if fs.get_file_info(base).type == pafs.FileType.File:  # a table: its audio lies beside it
+        base, outer = posixpath.dirname(base), posixpath.dirname(outer)
+    # One listing answers for nearly all files; asking for each would be slow on an object store.
     listed = {i.path: i for i in fs.get_file_info(pafs.FileSelector(base, recursive=True, allow_not_found=True))}
     stamps: dict[str, list[int]] = {}
     for path in paths:
-        inside = path.startswith(root.rstrip("/") + "/") and "://" in root
-        info = listed.get(storage.join(base, path[len(root.rstrip("/")) + 1 :]) if inside else path)
+        info = listed.get(storage.join(base, path[len(outer) + 1 :])) if path.startswith(outer + "/") else None
         if info is None:
             own_fs, inner = storage.resolve(path)
             info = own_fs.get_file_info(inner)
