@@ -32,7 +32,7 @@ HELD_OUT: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 
 _NAME = re.compile(r"(\d{4})_([A-Z]{3})_([A-Z]{3})_([A-Z]{1,2})", re.IGNORECASE)
 _LEVELS = {"LO": "low", "MD": "medium", "HI": "high", "XX": "unspecified", "X": "unspecified"}
-_SENTENCES = {
+SENTENCES = {
     "IEO": "It's eleven o'clock",
     "TIE": "That is exactly what happened",
     "IOM": "I'm on my way to the meeting",
@@ -47,7 +47,7 @@ _SENTENCES = {
     "WSI": "We'll stop in a couple of minutes",
 }
 # Actors 1001 to 1091 in order, from VideoDemographics.csv of the corpus.
-_GENDERS = "MFFFMFFFFFMFFMMMMFMFFMMFFMMFFFMMMMMMFMMMMMFMMFFMFMMFFFFFMFMFFMFMMMMMMMMFFFFFMFFMMFMFMMMMFMF"
+GENDERS = "MFFFMFFFFFMFFMMMMFMFFMMFFMMFFFMMMMMMFMMMMMFMMFFMFMMFFFFFMFMFFMFMMMMMMMMFFFFFMFFMMFMFMMMMFMF"
 
 
 class Options(Config):
@@ -78,7 +78,7 @@ def _parse(path: str) -> Utterance:
     actor, sentence, emotion, level = (field.upper() for field in match.groups())
     labels = read_card("cremad").label_map
     known: tuple[tuple[str, str, Mapping[str, str]], ...] = (
-        ("sentence", sentence, _SENTENCES),
+        ("sentence", sentence, SENTENCES),
         ("emotion", emotion, labels),
         ("level", level, _LEVELS),
     )
@@ -92,7 +92,7 @@ def _parse(path: str) -> Utterance:
         speaker_id=f"cremad/{actor}",
         gender=_gender(int(actor)),
         language="en-US",
-        text=_SENTENCES[sentence],
+        text=SENTENCES[sentence],
         emotion=labels[emotion],
         emotion_raw=emotion,
         intensity=_LEVELS[level],
@@ -102,4 +102,4 @@ def _parse(path: str) -> Utterance:
 def _gender(actor: int) -> str | None:
     if not 1001 <= actor <= 1091:
         return None
-    return {"F": "female", "M": "male"}[_GENDERS[actor - 1001]]
+    return {"F": "female", "M": "male"}[GENDERS[actor - 1001]]

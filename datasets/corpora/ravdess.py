@@ -34,7 +34,7 @@ _NAME = re.compile(r"\d\d(?:-\d\d){6}")
 _MODALITIES = {"01": "audio-video", "02": "video", "03": "audio"}
 _CHANNELS = {"01": "speech", "02": "song"}
 _INTENSITIES = {"01": "normal", "02": "strong"}
-_STATEMENTS = {"01": "Kids are talking by the door", "02": "Dogs are sitting by the door"}
+STATEMENTS = {"01": "Kids are talking by the door", "02": "Dogs are sitting by the door"}
 
 
 class Options(Config):
@@ -71,7 +71,7 @@ def _parse(path: str, options: Options) -> Utterance:
         ("vocal channel", channel, _CHANNELS),
         ("emotion", emotion, labels),
         ("intensity", intensity, _INTENSITIES),
-        ("statement", statement, _STATEMENTS),
+        ("statement", statement, STATEMENTS),
         ("repetition", repetition, {"01": "first", "02": "second"}),
     )
     for field, value, codes in known:
@@ -90,7 +90,7 @@ def _parse(path: str, options: Options) -> Utterance:
         speaker_id=f"ravdess/{actor}",
         gender="male" if int(actor) % 2 else "female",
         language="en-US",
-        text=_STATEMENTS[statement],
+        text=STATEMENTS[statement],
         emotion=labels[emotion],
         emotion_raw=emotion,
         intensity=_INTENSITIES[intensity],
