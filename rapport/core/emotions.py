@@ -57,6 +57,11 @@ def check_emotion(name: str) -> str:
     raise RapportError(f"emotion {name!r} is not in the vocabulary {', '.join(EMOTIONS)}{hint}")
 
 
+def strongest(scores: Mapping[str, float]) -> str:
+    """The emotion with the highest score; of equals, the first."""
+    return max(scores, key=scores.__getitem__)
+
+
 def in_vocabulary_order(emotions: Iterable[str]) -> tuple[str, ...]:
     """The distinct emotions, checked, in the fixed order of `EMOTIONS`."""
     return tuple(sorted({check_emotion(e) for e in emotions}, key=EMOTIONS.index))

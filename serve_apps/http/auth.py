@@ -9,11 +9,11 @@ import ipaddress
 import os
 from collections.abc import Iterable
 
-from rapport.serve_apps.http.errors import ApiError, error_response
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rapport.core.errors import RapportError
+from rapport.serve_apps.http.errors import ApiError, error_response
 
 API_KEY_VARIABLE = "RAPPORT_API_KEY"
 

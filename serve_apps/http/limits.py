@@ -3,9 +3,10 @@
 import asyncio
 import time
 
-from rapport.serve_apps.http.errors import ApiError, busy, error_response
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from rapport.serve_apps.http.errors import ApiError, busy, error_response
 
 
 class LimitBody:

@@ -4,9 +4,9 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 from fastapi import UploadFile
-from rapport.serve_apps.http.errors import ApiError
 
 from rapport.core.audio import AudioError, AudioLimits, Speech, load_speech
+from rapport.serve_apps.http.errors import ApiError
 
 
 class SpeechDecoder:

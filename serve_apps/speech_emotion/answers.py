@@ -7,6 +7,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
+from rapport.core.emotions import strongest
+
 _SCORES: JsonDict = {
     "neutral": 0.04,
     "calm": 0.02,
@@ -57,11 +59,6 @@ class EmotionService(Protocol):
 
     async def facts(self) -> ModelFacts:
         """What the loaded model is."""
-
-
-def strongest(scores: dict[str, float]) -> str:
-    """The emotion with the highest score."""
-    return max(scores, key=scores.__getitem__)
 
 
 class Answer(BaseModel):

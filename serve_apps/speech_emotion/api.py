@@ -8,16 +8,15 @@ from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from fastapi import FastAPI, File, Form, UploadFile
-from pydantic import Field
+
+from rapport import __version__
+from rapport.core.audio import SAMPLE_RATE_HZ, Speech
 from rapport.serve_apps.http.errors import ApiError, ErrorBody
-from rapport.serve_apps.http.guard import RequestLimits, protect
+from rapport.serve_apps.http.guard import protect
 from rapport.serve_apps.http.pages import add_pages
 from rapport.serve_apps.http.uploads import SpeechDecoder
 from rapport.serve_apps.speech_emotion.answers import EmotionAnswer, EmotionService, Health, ModelCard, ModelFacts, ModelList
-
-from rapport import __version__
-from rapport.core.audio import SAMPLE_RATE_HZ, AudioLimits, Speech
-from rapport.core.config import Config
+from rapport.serve_apps.speech_emotion.settings import EmotionSettings
 
 T = TypeVar("T")
 
@@ -39,23 +38,6 @@ The emotion in a clip of speech, as a whole and over time.
 
 Every error is an OpenAI error object.
 """
-
-
-class EmotionSettings(Config):
-    """What the endpoints accept."""
-
-    model_id: str = "ser"
-    """Name of the model in requests and answers; `default` means it too."""
-    requests: RequestLimits = RequestLimits()
-    """Size, number and duration of requests."""
-    audio: AudioLimits = AudioLimits(min_duration_s=0.1, max_duration_s=300, max_channels=2)
-    """Which clips are accepted."""
-    max_windows: int = Field(default=600, ge=1)
-    """Most windows in one answer; a smaller hop_s is refused."""
-    decode_threads: int = Field(default=2, ge=1)
-    """Uploads decoded at the same time per ingress replica."""
-    compatibility_routes: bool = True
-    """Also answer POST /inference (field `audio`) and POST /analyze (field `file`), as an earlier service did."""
 
 
 @dataclass

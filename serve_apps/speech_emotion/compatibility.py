@@ -4,10 +4,10 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, File, UploadFile
 from pydantic import Field
-from rapport.serve_apps.speech_emotion.answers import Answer, EmotionAnswer
-from rapport.serve_apps.speech_emotion.api import EmotionRequests
 
 from rapport.core.emotions import SER_EMOTIONS
+from rapport.serve_apps.speech_emotion.answers import Answer, EmotionAnswer
+from rapport.serve_apps.speech_emotion.api import EmotionRequests
 
 _RECORDING = File(description="The recording.")
 

@@ -6,7 +6,8 @@ from pydantic import BaseModel
 from starlette.testclient import TestClient
 
 from rapport.serve_apps.http.errors import ApiError
-from rapport.serve_apps.http.guard import RequestLimits, protect
+from rapport.serve_apps.http.guard import protect
+from rapport.serve_apps.http.settings import RequestLimits
 
 
 class Body(BaseModel):

@@ -7,7 +7,8 @@ import httpx
 import pytest
 from fastapi import FastAPI, Request, UploadFile
 
-from rapport.serve_apps.http.guard import RequestLimits, protect
+from rapport.serve_apps.http.guard import protect
+from rapport.serve_apps.http.settings import RequestLimits
 
 
 def app_with(**limits: float) -> FastAPI:

@@ -1,0 +1,32 @@
+"""Which model folder is meant. Imports no torch."""
+
+import os
+
+from rapport.core import storage
+from rapport.core.errors import RapportError
+
+_CONFIG = "config.json"  # written last by `rapport.models.saving`
+
+
+def find_model(chosen: str, kind: str, root: str | None = None) -> str:
+    """The folder of a trained model: `chosen` (path or URI) when it is one, and the newest of its kind when `chosen` is empty.
+
+    The newest is looked for in `<root>/models/<kind>`; `root` is the storage root, from `RAPPORT_STORAGE` unless given.
+    Raises RapportError when there is none.
+    """
+    if chosen:
+        if not storage.exists(storage.join(chosen, _CONFIG)):
+            state = f"holds no {_CONFIG}" if storage.exists(chosen) else "does not exist"
+            raise RapportError(f"--model {chosen} {state}: wanted a folder that train_{kind} saved")
+        return chosen
+    home = storage.join(root or os.environ.get("RAPPORT_STORAGE", "~/rapport"), "models", kind)
+    found = list(storage.completed(home, _CONFIG))
+    if not found:
+        raise RapportError(f"no model in {home}: train one with `python -m rapport.ray_jobs.train_{kind}`, or name a folder with --model")
+    return found[-1]
+
+
+def saved_at(folder: str) -> int:
+    """When a model folder was saved, in seconds since 1970; 0 where the storage does not tell."""
+    fs, inner = storage.resolve(storage.join(folder, _CONFIG))
+    return (fs.get_file_info(inner).mtime_ns or 0) // 10**9
