@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import peft
-from rapport.models.ser.config import LoraConfig
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from rapport.core.errors import RapportError
+from rapport.models.ser.config import LoraConfig
 
 _NAME = "default"
 _PEFT_PREFIX = "base_model.model."

@@ -15,6 +15,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
+
+from rapport.core import storage
+from rapport.core.audio import SAMPLE_RATE_HZ
 from rapport.models.saving import ModelError, load_folder, load_strict, save_folder
 from rapport.models.ser.config import FeatureMaskConfig, HeadConfig, SerConfig
 from rapport.models.ser.domain import DomainBranch
@@ -22,10 +26,6 @@ from rapport.models.ser.frames import Frames, frame_mask, mask_block, masked_mea
 from rapport.models.ser.logmel import LogMelEncoder
 from rapport.models.ser.mixup import Mix
 from rapport.models.ser.pooling import AttentionPooling
-from torch import Tensor, nn
-
-from rapport.core import storage
-from rapport.core.audio import SAMPLE_RATE_HZ
 
 _KIND = "ser"
 _ADAPTERS = "encoder_adapter"

@@ -24,42 +24,42 @@ LOGMEL = "logmel"
 class LogMelAugmentConfig(Config):
     """What changes a log-mel picture while training; nothing of this happens in evaluation. Zero switches a step off."""
 
-    warp: float = Field(0.18, ge=0, le=0.5)
+    warp: float = Field(default=0.18, ge=0, le=0.5)
     """Vocal tract length: filters are moved by a factor exp(U(-warp, warp)), a voice of another size."""
-    tempo: float = Field(0.2, ge=0, le=0.7)
+    tempo: float = Field(default=0.2, ge=0, le=0.7)
     """Speaking rate: time is stretched by a factor exp(U(-tempo, tempo)), pitch kept."""
-    gain_db: float = Field(4.0, ge=0, le=30)
+    gain_db: float = Field(default=4.0, ge=0, le=30)
     """Loudness: U(-gain, gain) dB is added to the whole clip."""
-    equaliser_db: float = Field(0.0, ge=0, le=20)
+    equaliser_db: float = Field(default=0.0, ge=0, le=20)
     """Microphone: standard deviation, in dB, of a random smooth response curve over the bands."""
-    noise_p: float = Field(0.0, ge=0, le=1)
+    noise_p: float = Field(default=0.0, ge=0, le=1)
     """Share of clips that get a stationary noise floor."""
     noise_below_peak_db: tuple[float, float] = (17.0, 43.0)
     """How far the noise floor lies below the loudest band of the clip, drawn uniformly."""
-    time_masks: int = Field(2, ge=0, le=10)
+    time_masks: int = Field(default=2, ge=0, le=10)
     """SpecAugment: number of stretches of time set to the mean."""
-    time_mask_frames: int = Field(25, ge=0)
+    time_mask_frames: int = Field(default=25, ge=0)
     """Longest such stretch; never more than a quarter of the clip."""
-    band_masks: int = Field(2, ge=0, le=10)
+    band_masks: int = Field(default=2, ge=0, le=10)
     """SpecAugment: number of band ranges set to the mean."""
-    band_mask_bands: int = Field(10, ge=0)
+    band_mask_bands: int = Field(default=10, ge=0)
     """Widest such range."""
 
 
 class LogMelConfig(Config):
     """The embedded encoder: log-mel frames, a small convolutional network, a bidirectional GRU; trained from scratch."""
 
-    n_fft: int = Field(512, ge=64, le=4096)
+    n_fft: int = Field(default=512, ge=64, le=4096)
     """Points of the Fourier transform."""
-    window_samples: int = Field(400, ge=32)
+    window_samples: int = Field(default=400, ge=32)
     """Length of the Hann window (400 = 25 ms)."""
-    hop_samples: int = Field(160, ge=16)
+    hop_samples: int = Field(default=160, ge=16)
     """Distance between frames (160 = 10 ms)."""
-    bands: int = Field(64, ge=16, le=256)
+    bands: int = Field(default=64, ge=16, le=256)
     """Mel bands; a multiple of 16, because the network halves them four times."""
-    min_hz: float = Field(40.0, ge=0)
+    min_hz: float = Field(default=40.0, ge=0)
     """Lower edge of the lowest band."""
-    max_hz: float = Field(8000.0, gt=0, le=8000)
+    max_hz: float = Field(default=8000.0, gt=0, le=8000)
     """Upper edge of the highest band."""
     normalise: Literal["corpus", "clip_level", "clip_bands"] = "corpus"
     """Beyond the training set's mean and deviation: also remove each clip's level, or each clip's mean in every band."""
@@ -67,17 +67,17 @@ class LogMelConfig(Config):
     """Add the frames' rate of change as a second channel."""
     architecture: Literal["residual", "plain"] = "residual"
     """Convolutions with skip connections (strides), or without (max pooling)."""
-    width: float = Field(1.0, gt=0, le=8)
+    width: float = Field(default=1.0, gt=0, le=8)
     """Factor on the number of channels of every convolution."""
-    channel_dropout: float = Field(0.1, ge=0, lt=1)
+    channel_dropout: float = Field(default=0.1, ge=0, lt=1)
     """Share of whole feature maps dropped after the later blocks."""
-    projection: int = Field(128, ge=8)
+    projection: int = Field(default=128, ge=8)
     """Width of a frame between the convolutions and the GRU."""
-    gru_hidden: int = Field(128, ge=0)
+    gru_hidden: int = Field(default=128, ge=0)
     """Width of each direction of the GRU; 0 leaves the GRU out."""
-    gru_layers: int = Field(1, ge=1, le=4)
+    gru_layers: int = Field(default=1, ge=1, le=4)
     """Layers of the GRU."""
-    dropout: float = Field(0.3, ge=0, lt=1)
+    dropout: float = Field(default=0.3, ge=0, lt=1)
     """Dropout before the projection, and between GRU layers."""
     bf16: bool = True
     """Compute the convolutions in bfloat16 while training (about twice as fast on a CPU that has it); evaluation is always float32."""
@@ -98,11 +98,11 @@ class LogMelConfig(Config):
 class LoraConfig(Config):
     """Low-rank adapters in the transformer of a pretrained encoder (Hu et al. 2021)."""
 
-    rank: int = Field(0, ge=0, le=256)
+    rank: int = Field(default=0, ge=0, le=256)
     """Rank of each adapter; 0 is no adapters."""
-    alpha: int = Field(16, gt=0)
+    alpha: int = Field(default=16, gt=0)
     """Adapters are scaled by alpha / rank."""
-    dropout: float = Field(0.05, ge=0, lt=1)
+    dropout: float = Field(default=0.05, ge=0, lt=1)
     """Dropout on an adapter's input."""
     targets: tuple[str, ...] = ()
     """Names of the linear layers that get one; empty takes the query and value projections, or the feed-forward layers of WavLM,
@@ -118,7 +118,7 @@ class EncoderConfig(Config):
     """Branch, tag or commit of a hub id."""
     freeze: bool | None = None
     """Keep the encoder as it is, in evaluation mode. By default a pretrained one is kept and the embedded one trains."""
-    unfreeze_last_n_layers: int = Field(0, ge=0)
+    unfreeze_last_n_layers: int = Field(default=0, ge=0)
     """Of a frozen encoder, train the last n transformer layers."""
     layer_weights: bool = False
     """Use a learned mixture of all transformer layers instead of the last layer."""
@@ -126,11 +126,11 @@ class EncoderConfig(Config):
     """Low-rank adapters; the rest of the encoder stays frozen."""
     normalise: bool | None = None
     """Scale each clip to zero mean and unit variance; by default as the checkpoint's feature extractor says."""
-    layer_drop: float = Field(0.0, ge=0, lt=1)
+    layer_drop: float = Field(default=0.0, ge=0, lt=1)
     """Chance to skip a transformer layer while a wholly trained encoder trains."""
-    mask_time_p: float = Field(0.0, ge=0, lt=1)
+    mask_time_p: float = Field(default=0.0, ge=0, lt=1)
     """SpecAugment before the transformer, while training: about this share of frames is replaced by the learned mask vector."""
-    mask_time_frames: int = Field(10, ge=1)
+    mask_time_frames: int = Field(default=10, ge=1)
     """Length of each replaced stretch (10 = 200 ms)."""
     logmel: LogMelConfig = LogMelConfig()
     """Settings of the embedded encoder; others do not read them."""
@@ -168,7 +168,7 @@ class EncoderConfig(Config):
 class PoolingConfig(Config):
     """What turns frames into one vector. The defaults are one attention head over the frames."""
 
-    heads: int = Field(1, ge=1, le=16)
+    heads: int = Field(default=1, ge=1, le=16)
     """Attention heads; each gives a weighted mean of the frames."""
     deviation: Literal["none", "plain", "weighted"] = "none"
     """Also give the standard deviation of the frames: over all frames alike, or by the mean of the attention weights."""
@@ -177,33 +177,33 @@ class PoolingConfig(Config):
 class HeadConfig(Config):
     """What turns the vector into logits: dropout, linear, GELU, dropout, linear."""
 
-    hidden: int = Field(256, ge=0)
+    hidden: int = Field(default=256, ge=0)
     """Width of the hidden layer; 0 is a linear head."""
-    dropout: float = Field(0.3, ge=0, lt=1)
+    dropout: float = Field(default=0.3, ge=0, lt=1)
     """Dropout on the head's input, and in the domain branch."""
-    hidden_dropout: float = Field(0.0, ge=0, lt=1)
+    hidden_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout on the hidden layer."""
 
 
 class FeatureMaskConfig(Config):
     """Masking of the encoder's output while training: one block of frames and one of channels in every clip of the batch."""
 
-    p: float = Field(0.0, ge=0, le=1)
+    p: float = Field(default=0.0, ge=0, le=1)
     """Chance that a batch is masked."""
-    max_frames: int = Field(10, ge=1)
+    max_frames: int = Field(default=10, ge=1)
     """Longest block of frames."""
-    max_channels: int = Field(20, ge=1)
+    max_channels: int = Field(default=20, ge=1)
     """Widest block of channels."""
 
 
 class DomainConfig(Config):
     """A branch that tells corpora apart behind a gradient reversal, so that the encoder unlearns them (Ganin et al. 2016)."""
 
-    domains: int = Field(2, ge=2)
+    domains: int = Field(default=2, ge=2)
     """How many corpora there are to tell apart."""
-    grl_lambda: float = Field(0.0, ge=0)
+    grl_lambda: float = Field(default=0.0, ge=0)
     """Strength of the reversed gradient; 0 is no branch."""
-    weight: float = Field(1.0, ge=0)
+    weight: float = Field(default=1.0, ge=0)
     """Weight of the branch's own loss."""
     coupled: bool = False
     """The original's form: grl_lambda is the weight as well, so that it acts twice on the encoder."""
@@ -217,15 +217,15 @@ class DomainConfig(Config):
 class DecodingConfig(Config):
     """What must be done at inference as it was in training; saved with the model."""
 
-    window_s: float = Field(3.0, gt=0, le=60)
+    window_s: float = Field(default=3.0, gt=0, le=60)
     """Length of the training window, and so of a window of the timeline."""
     trim_silence: bool = True
     """Cut silence off both ends of a clip first, as the training data was."""
-    max_clip_s: float = Field(20.0, gt=0)
+    max_clip_s: float = Field(default=20.0, gt=0)
     """A longer clip is answered as the mean over its windows."""
     warps: tuple[float, ...] = (1.0,)
     """Embedded encoder: average the log-probabilities over these filter scales (1.0 is the plain one)."""
-    temperature: float = Field(1.0, gt=0)
+    temperature: float = Field(default=1.0, gt=0)
     """Logits are divided by this; fit it on validation to calibrate the scores."""
 
 

@@ -8,15 +8,15 @@ from contextvars import ContextVar
 from typing import Any
 
 import torch
-from rapport.models.ser.adapters import add_adapters, is_adapter
-from rapport.models.ser.config import EncoderConfig
-from rapport.models.ser.frames import Frames, frame_mask
-from rapport.models.ser.mixup import Mix
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, PreTrainedModel
 
 from rapport.core.audio import SAMPLE_RATE_HZ
 from rapport.core.errors import RapportError
+from rapport.models.ser.adapters import add_adapters, is_adapter
+from rapport.models.ser.config import EncoderConfig
+from rapport.models.ser.frames import Frames, frame_mask
+from rapport.models.ser.mixup import Mix
 
 _MODEL_TYPES = ("hubert", "wav2vec2", "wavlm")
 _MASK_VECTOR = "masked_spec_embed"

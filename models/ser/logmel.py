@@ -10,15 +10,15 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
+from torch import Tensor, nn
+
+from rapport.core.audio import SAMPLE_RATE_HZ
+from rapport.core.errors import RapportError
 from rapport.models.ser.config import LogMelConfig
 from rapport.models.ser.frames import Frames, frame_mask
 from rapport.models.ser.logmel_augment import LogMelAugment
 from rapport.models.ser.logmel_network import ConvolutionStack
 from rapport.models.ser.mixup import Mix
-from torch import Tensor, nn
-
-from rapport.core.audio import SAMPLE_RATE_HZ
-from rapport.core.errors import RapportError
 
 _POWER_FLOOR = 1e-6
 _WARP_STEPS = 17  # filterbanks between the smallest and the largest voice; the middle one is plain

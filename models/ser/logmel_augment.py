@@ -8,9 +8,10 @@ import math
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
+
 from rapport.models.ser.config import LogMelAugmentConfig
 from rapport.models.ser.frames import frame_mask, mask_block
-from torch import Tensor
 
 _NATS_PER_DB = math.log(10) / 10
 _SHORTEST_FRAMES = 30  # a clip is not sped up below 0.3 s

@@ -9,9 +9,10 @@ from functools import cache
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
+
 from rapport.models.ser.config import LogMelConfig
 from rapport.models.ser.frames import frame_mask
-from torch import Tensor, nn
 
 _STRIDES = ((2, 1), (2, 2), (2, 2), (2, 1))  # (bands, frames) of each stage
 _BAND_STRIDE, _FRAME_STRIDE = 16, 4
