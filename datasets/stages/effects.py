@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import soundfile
-from scipy import signal
+from scipy import fft, signal
 
 from rapport.core.audio import SAMPLE_RATE_HZ, resample, voice_activity
 
@@ -87,10 +87,16 @@ def change_tempo(samples: Samples, rate: float) -> Samples:
 
 def change_tempo_by_phase_vocoder(samples: Samples, rate: float, n_fft: int) -> Samples:
     """Stretched speech [S / rate] of the same pitch, by short-time spectra whose phases are advanced, hop a quarter of `n_fft`."""
-    # librosa takes a second to import, and only this effect needs it.
-    from librosa.effects import time_stretch
+    # Only this effect needs torch, which the training process has loaded anyhow.
+    import torch
+    from torchaudio.functional import phase_vocoder
 
-    return time_stretch(samples, rate=rate, n_fft=n_fft).astype(np.float32)
+    hop, window = n_fft // 4, torch.hann_window(n_fft)
+    wave = torch.from_numpy(np.array(samples, dtype=np.float32))
+    spectrum = torch.stft(wave, n_fft, hop, window=window, pad_mode="constant", return_complex=True)
+    advance = torch.linspace(0, np.pi * hop, spectrum.shape[-2])[:, None]
+    stretched = phase_vocoder(spectrum, rate, advance)
+    return torch.istft(stretched, n_fft, hop, window=window, length=max(round(len(samples) / rate), 1)).numpy()
 
 
 def change_pitch(samples: Samples, semitones: float) -> Samples:
@@ -101,10 +107,11 @@ def change_pitch(samples: Samples, semitones: float) -> Samples:
 def equalise(samples: Samples, gains_db: npt.NDArray[np.float64]) -> Samples:
     """Speech [S] with a gain at each of eight octaves (62.5 Hz to 8 kHz) and a smooth curve between, without shifting phases."""
     # Padding keeps the end of the clip from ringing into its beginning.
-    size = len(samples) + 1024
-    frequencies_hz = np.fft.rfftfreq(size, 1 / SAMPLE_RATE_HZ)
+    size = fft.next_fast_len(len(samples) + 1024, real=True)
+    frequencies_hz = fft.rfftfreq(size, 1 / SAMPLE_RATE_HZ)
     curve_db = np.interp(np.log2(np.maximum(frequencies_hz, 1.0)), np.log2(_OCTAVES_HZ), gains_db)
-    return np.fft.irfft(np.fft.rfft(samples, size) * 10 ** (curve_db / 20), size)[: len(samples)].astype(np.float32)
+    curve = (10 ** (curve_db / 20)).astype(np.float32)
+    return fft.irfft(fft.rfft(samples, size) * curve, size)[: len(samples)]
 
 
 def limit_band(samples: Samples, low_hz: float, high_hz: float) -> Samples:
