@@ -48,6 +48,12 @@ def exists(path: str | Path) -> bool:
     return fs.get_file_info(inner).type != pafs.FileType.NotFound
 
 
+def is_folder(path: str | Path) -> bool:
+    """Whether a folder is there."""
+    fs, inner = resolve(path)
+    return fs.get_file_info(inner).type == pafs.FileType.Directory
+
+
 def list_files(root: str | Path, *, suffixes: tuple[str, ...] = (), recursive: bool = True) -> list[str]:
     """Files below `root`, sorted, as full paths (URIs stay URIs); suffixes are compared without regard to case.
 
