@@ -24,7 +24,7 @@ from rapport.core.config import Config
 from rapport.core.errors import RapportError
 from rapport.core.schema import Utterance
 from rapport.datasets.corpora.folder_of_labels import label_table
-from rapport.datasets.scan import Duplicate, LeaveOut, Reject, Rejected, Scan, check_not_empty, write_tones
+from rapport.datasets.scan import LeaveOut, Reject, Rejected, Scan, check_not_empty, write_tones
 
 HELD_OUT: Mapping[str, Mapping[str, tuple[str, ...]]] = {}
 
@@ -63,7 +63,7 @@ class Options(Config):
     """Label to canonical emotion, besides the common names; null leaves such lines out."""
     language: str | None = None
     """BCP-47 tag of all recordings, such as en-US."""
-    delimiter: str | None = None
+    delimiter: str | None = Field(default=None, min_length=1, max_length=1)
     """Delimiter of the table; null finds it out."""
 
 
@@ -92,22 +92,22 @@ def scan(root: str, options: Options) -> Scan:
     labels = label_table(options.label_map)
     rows: dict[str, Utterance] = {}
     rejected: list[Rejected] = []
-    duplicates: list[Duplicate] = []
+    numbers: dict[str, int] = {}
     left_out: dict[str, int] = {}
     for line in _lines(table, options):
         place = f"{table}:{line.number}"
         try:
             row = _row(line, labels, options)
+            if row.utterance_id in rows:
+                _check_repeated(line, row, rows[row.utterance_id], numbers[row.utterance_id], options)
         except Reject as problem:
             rejected.append(Rejected(place, problem.reason, str(problem)))
         except LeaveOut as cause:
             left_out[str(cause)] = left_out.get(str(cause), 0) + 1
         else:
-            if row.utterance_id in rows:
-                duplicates.append(Duplicate(place, row.utterance_id))
-            else:
-                rows[row.utterance_id] = row
-    scan = Scan([rows[key] for key in sorted(rows)], rejected, duplicates, left_out)
+            rows[row.utterance_id] = row
+            numbers[row.utterance_id] = line.number
+    scan = Scan([rows[key] for key in sorted(rows)], rejected, left_out=left_out)
     return check_not_empty(scan, table, "a table with at least one usable line")
 
 
@@ -126,19 +126,25 @@ def _lines(table: str, options: Options) -> Iterator[_Line]:
     except UnicodeDecodeError as error:
         raise RapportError(f"{table}: not UTF-8 at byte {error.start}; save the table as UTF-8") from error
     wanted = [c for c in (getattr(options, name) for name in Options.model_fields if name.endswith("_column")) if c]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=options.delimiter or _delimiter(text, options.path_column))
-    header = [cell.strip() for cell in next(reader, [])]
+    delimiter = options.delimiter or _delimiter(text, options.path_column)
+    # Strict, because an unclosed quote would otherwise swallow the rest of the table into one cell.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        header = [cell.strip() for cell in next(reader, [])]
+        body = [(reader.line_num, cells) for cells in reader]
+    except csv.Error as error:
+        raise RapportError(f"{table} line {reader.line_num}: {error}; is a quote not closed, or not doubled inside quotes?") from error
     if absent := [column for column in wanted if column not in header]:
         raise RapportError(
             f'{table} line 1: no column "{absent[0]}"; the columns are {", ".join(header) or "none"}. '
             "Name yours in the options path_column, label_column, speaker_column, ..., or set those you lack to null"
         )
-    for cells in reader:
+    for number, cells in body:
         if not any(cell.strip() for cell in cells):
             continue
         # Short lines are filled, so that the missing cell is reported under its column's name or counts as empty.
         filled = cells + [""] * (len(header) - len(cells))
-        yield _Line(table, reader.line_num, dict(zip(header, filled, strict=False)))
+        yield _Line(table, number, dict(zip(header, filled, strict=False)))
 
 
 def _delimiter(text: str, path_column: str) -> str:
@@ -179,6 +185,12 @@ def _row(line: _Line, labels: Mapping[str, str | None], options: Options) -> Utt
         emotion=emotion,
         emotion_raw=raw,
     )
+
+
+def _check_repeated(line: _Line, row: Utterance, first: Utterance, number: int, options: Options) -> None:
+    if row == first:
+        raise LeaveOut("repeated line")
+    raise line.reject("table_row", options.path_column, f"says something else about {row.utterance_id} than line {number}, which is kept")
 
 
 def _emotion(line: _Line, labels: Mapping[str, str | None], options: Options) -> tuple[str | None, str | None]:

@@ -81,9 +81,12 @@ def test_a_bad_line_is_rejected_with_its_number_and_column(tmp_path, line, told)
     assert rejected.path.endswith("labels.csv:3")
 
 
-def test_a_path_listed_twice_is_one_row(tmp_path):
-    scan = scan_of(tmp_path, "path,emotion,speaker\na.wav,angry,anna\na.wav,sad,anna\n")
-    assert len(scan.rows) == len(scan.duplicates) == 1
+def test_a_recording_listed_twice_is_one_row_and_a_contradiction_is_named(tmp_path):
+    scan = scan_of(tmp_path, "path,emotion,speaker\na.wav,angry,anna\na.wav,angry,anna\na.wav,sad,anna\n")
+    assert [r.emotion for r in scan.rows] == ["angry"]
+    assert scan.left_out == {"repeated line": 1}
+    assert "line 4" in scan.rejected[0].message
+    assert "than line 2, which is kept" in scan.rejected[0].message
 
 
 @pytest.mark.parametrize(
@@ -94,6 +97,7 @@ def test_a_path_listed_twice_is_one_row(tmp_path):
         ("", {}, 'no column "path"'),
         ("path,emotion,speaker\n", {}, "no usable recording"),
         ("path,emotion,speaker\na.wav,angri,anna\n", {}, "angri"),
+        ('path,emotion,speaker\n"a.wav,angry,anna\nb.wav,sad,ben\n', {}, "line 3: unexpected end of data; is a quote not closed"),
     ],
 )
 def test_a_table_that_cannot_be_used_is_explained(tmp_path, text, options, told):
