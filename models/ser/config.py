@@ -46,8 +46,25 @@ class LogMelAugmentConfig(Config):
     """Widest such range."""
 
 
+class PitchConfig(Config):
+    """The pitch-salience picture beside the log-mel picture: one row for each candidate pitch."""
+
+    candidates: int = Field(60, ge=0, le=240)
+    """Candidate pitches; 0 leaves the picture out."""
+    per_octave: int = Field(18, ge=6, le=96)
+    """Candidates in an octave; 60 at 18 an octave from 65 Hz reach 630 Hz."""
+    min_hz: float = Field(65.0, ge=30, le=400)
+    """The lowest candidate."""
+    harmonics: int = Field(8, ge=1, le=20)
+    """Harmonics that are summed."""
+    decay: float = Field(0.86, gt=0, le=1)
+    """Weight of each harmonic relative to the one below it."""
+    width: float = Field(1.0, gt=0, le=8)
+    """Factor on the number of channels of its convolutions."""
+
+
 class LogMelConfig(Config):
-    """The embedded encoder: log-mel frames, a small convolutional network, a bidirectional GRU; trained from scratch."""
+    """The embedded encoder: log-mel frames and pitch salience, a small convolutional network, a bidirectional GRU; trained from scratch."""
 
     n_fft: int = Field(default=512, ge=64, le=4096)
     """Points of the Fourier transform."""
@@ -63,6 +80,8 @@ class LogMelConfig(Config):
     """Upper edge of the highest band."""
     normalise: Literal["corpus", "clip_level", "clip_bands"] = "corpus"
     """Beyond the training set's mean and deviation: also remove each clip's level, or each clip's mean in every band."""
+    pitch: PitchConfig = PitchConfig()
+    """The melody of the voice, as a second picture."""
     deltas: bool = False
     """Add the frames' rate of change as a second channel."""
     architecture: Literal["residual", "plain"] = "residual"

@@ -1,12 +1,14 @@
-"""The embedded encoder: log-mel frames, a small convolutional network and a bidirectional GRU, trained from scratch.
+"""The embedded encoder: log-mel and pitch-salience frames, small convolutional networks and a bidirectional GRU, trained from scratch.
 
-    waveform [B, S] -> power [B, F, T] -> log-mel [B, T, M] -> pictures [B, C, M, T] -> frames [B, T / 4, D]
+    waveform [B, S] -> power [B, T, F] ─┬─ log-mel [B, T, M] ── pictures [B, C, M, T] ──┬─ frames [B, T / 4, D]
+                                        └─ salience [B, T, P] ─ pictures [B, 1, P, T] ──┘
 
-Axes: B batch, S samples, T frames, F Fourier bins, M mel bands, C channels, D width.
+Axes: B batch, S samples, T frames, F Fourier bins, M mel bands, P pitch candidates, C channels, D width.
 """
 
 import math
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,8 +19,9 @@ from rapport.core.errors import RapportError
 from rapport.models.ser.config import LogMelConfig
 from rapport.models.ser.frames import Frames, frame_mask
 from rapport.models.ser.logmel_augment import LogMelAugment
-from rapport.models.ser.logmel_network import ConvolutionStack
+from rapport.models.ser.logmel_network import ConvolutionStack, mel_stack, pitch_stack
 from rapport.models.ser.mixup import Mix
+from rapport.models.ser.pitch import pitch_filters, pitch_salience
 
 _POWER_FLOOR = 1e-6
 _WARP_STEPS = 17  # filterbanks between the smallest and the largest voice; the middle one is plain
@@ -39,6 +42,17 @@ def mel_filterbank(config: LogMelConfig, scale: float = 1.0) -> Tensor:
     return (filters / (filters.sum(0) + 1e-8)).float()
 
 
+class Pictures(NamedTuple):
+    """What the front end makes of a batch; everything is zero beyond a clip's own frames."""
+
+    mel: Tensor
+    """[B, C, M, T] float32."""
+    pitch: Tensor | None
+    """[B, 1, P, T] float32; None where the picture is left out."""
+    lengths: Tensor
+    """[B] valid frames."""
+
+
 class LogMelFrontEnd(nn.Module):
     """Pictures of speech, changed at random while training."""
 
@@ -46,6 +60,7 @@ class LogMelFrontEnd(nn.Module):
     deviation: Tensor
     window: Tensor
     filterbanks: Tensor
+    """[W, F, M + P] mel and pitch filters of each voice size, side by side."""
 
     def __init__(self, config: LogMelConfig) -> None:
         super().__init__()
@@ -54,9 +69,10 @@ class LogMelFrontEnd(nn.Module):
         warp = config.augment.warp
         scales = np.exp(np.linspace(-warp, warp, _WARP_STEPS)) if warp else np.ones(1)
         self.register_buffer("window", torch.hann_window(config.window_samples), persistent=False)
-        self.register_buffer("filterbanks", torch.stack([mel_filterbank(config, float(s)) for s in scales]), persistent=False)
-        self.register_buffer("mean", torch.zeros(config.bands))
-        self.register_buffer("deviation", torch.ones(1))
+        self.register_buffer("filterbanks", torch.stack([_filters(config, float(s)) for s in scales]), persistent=False)
+        rows = config.bands + config.pitch.candidates
+        self.register_buffer("mean", torch.zeros(rows))
+        self.register_buffer("deviation", torch.ones(rows))
 
     @property
     def channels(self) -> int:
@@ -69,56 +85,69 @@ class LogMelFrontEnd(nn.Module):
 
     @torch.no_grad()
     def fit_normalisation(self, waveforms: Iterable[np.ndarray]) -> None:
-        """Set the mean of each band and their common deviation from training clips [S], none of them augmented.
+        """Set the mean of each band, and one deviation of all bands and one mean and deviation of all salience, from clips [S].
 
-        Raises RapportError when there is none.
+        The clips are those of training, none of them augmented. Raises RapportError when there is none.
         """
-        total = torch.zeros(self.config.bands, dtype=torch.float64)
+        rows, bands = len(self.mean), self.config.bands
+        total = torch.zeros(rows, dtype=torch.float64)
         squares, frames = total.clone(), 0
         for waveform in waveforms:
             clip = torch.from_numpy(np.asarray(waveform, np.float32)).to(self.window.device)[None]
-            picture = self._log_mel(clip, self._plain_filters())[0].double().cpu()  # [T, M]
-            total, squares, frames = total + picture.sum(0), squares + (picture**2).sum(0), frames + len(picture)
+            lengths = self.frame_lengths(torch.tensor([clip.shape[1]], device=clip.device))
+            rows_of_clip = self._analyse(clip, lengths, self._plain_filters())[0].double().cpu()  # [T, M + P]
+            total, squares, frames = total + rows_of_clip.sum(0), squares + (rows_of_clip**2).sum(0), frames + len(rows_of_clip)
         if not frames:
             raise RapportError("there is no clip to normalise by: the training split is empty")
-        mean = total / frames
+        mean, square = total / frames, squares / frames
+        deviation = (square - mean**2).clamp(min=0).sqrt()
+        deviation[:bands] = deviation[:bands].mean()
+        if rows > bands:
+            # Unlike bands, candidates are alike: where a picture is bright must not depend on which pitches the corpus has.
+            mean[bands:] = mean[bands:].mean()
+            deviation[bands:] = (square[bands:].mean() - mean[bands] ** 2).clamp(min=0).sqrt()
         self.mean.copy_(mean)
-        self.deviation.fill_(float((squares / frames - mean**2).clamp(min=0).sqrt().mean()) or 1.0)
+        self.deviation.copy_(torch.where(deviation > 0, deviation, 1.0))
 
     @torch.no_grad()
-    def forward(self, waveforms: Tensor, lengths: Tensor, mix: Mix | None = None, warp: float = 1.0) -> tuple[Tensor, Tensor]:
-        """The pictures [B, C, M, T] float32, zero beyond the number [B] of valid frames, which is given too.
+    def forward(self, waveforms: Tensor, lengths: Tensor, mix: Mix | None = None, warp: float = 1.0) -> Pictures:
+        """The pictures of `waveforms` [B, S] float32, of which the first `lengths` [B] samples of each are valid.
 
-        `waveforms` is [B, S] float32, `lengths` [B] its valid samples, `warp` the filter scale in evaluation.
+        `warp` is the filter scale in evaluation; in training it is drawn for each clip.
         """
+        bands = self.config.bands
         with torch.autocast(waveforms.device.type, enabled=False):
             waveforms = waveforms.float() * frame_mask(lengths, waveforms.shape[1])
-            picture = self._log_mel(waveforms, self._filters(len(waveforms), warp))
             frames = self.frame_lengths(lengths)
+            rows = self._analyse(waveforms, frames, self._choose_filters(len(waveforms), warp))  # [B, T, M + P]
             if self.training:
-                picture, frames = self.augment.reshape(picture, frames)
-                picture = self.augment.colour(picture, frames)
-            picture = self._normalise(picture, frames)
+                rows, frames = self.augment.reshape(rows, frames)
+                rows = torch.cat([self.augment.colour(rows[..., :bands], frames), rows[..., bands:]], dim=2)
+            rows = self._normalise(rows, frames)
             if self.training:
-                picture = self.augment.mask(picture, frames)
-            valid = frame_mask(frames, picture.shape[1])[:, None, :, None]
-            channels = [picture, 3 * _deltas(picture, frames)] if self.config.deltas else [picture]
-            picture = (torch.stack(channels, dim=1) * valid).transpose(2, 3)  # [B, C, M, T]
-            return (picture, frames) if mix is None else (mix.blend(picture), mix.longest(frames))
+                rows = self.augment.mask(rows, frames, bands)
+            rows = rows * frame_mask(frames, rows.shape[1])[..., None]
+            mel = rows[..., :bands]
+            channels = [mel, 3 * _deltas(mel, frames)] if self.config.deltas else [mel]
+            pictures = torch.stack(channels, dim=1).transpose(2, 3)  # [B, C, M, T]
+            pitch = rows[..., bands:].transpose(1, 2)[:, None] if self.config.pitch.candidates else None  # [B, 1, P, T]
+            if mix is None:
+                return Pictures(pictures, pitch, frames)
+            return Pictures(mix.blend(pictures), None if pitch is None else mix.blend(pitch), mix.longest(frames))
 
     def _plain_filters(self) -> Tensor:
         return self.filterbanks[[len(self.filterbanks) // 2]]
 
-    def _filters(self, batch: int, warp: float) -> Tensor:
-        """[B or 1, F, M] the filters of each clip."""
+    def _choose_filters(self, batch: int, warp: float) -> Tensor:
+        """[B or 1, F, M + P] the filters of each clip."""
         if self.training:
             return self.filterbanks[torch.randint(len(self.filterbanks), (batch,)).to(self.filterbanks.device)]
         if warp != 1.0:
-            return mel_filterbank(self.config, warp).to(self.filterbanks.device)[None]
+            return _filters(self.config, warp).to(self.filterbanks.device)[None]
         return self._plain_filters()
 
-    def _log_mel(self, waveforms: Tensor, filters: Tensor) -> Tensor:
-        """[B, T, M] natural logarithms of the power in each band."""
+    def _analyse(self, waveforms: Tensor, frames: Tensor, filters: Tensor) -> Tensor:
+        """[B, T, M + P] natural logarithms of the power in each band, and the salience of each candidate pitch."""
         config = self.config
         spectrum = torch.stft(
             waveforms,
@@ -129,16 +158,26 @@ class LogMelFrontEnd(nn.Module):
             pad_mode="constant",  # what follows a short clip in a batch is zeros as well; a mirror image would differ
             return_complex=True,
         )
-        power = spectrum.real.square() + spectrum.imag.square()  # [B, F, T]
-        return torch.log(power.transpose(1, 2) @ filters + _POWER_FLOOR)
+        power = (spectrum.real.square() + spectrum.imag.square()).transpose(1, 2)  # [B, T, F]
+        mel = torch.log(power @ filters[..., : config.bands] + _POWER_FLOOR)
+        if not config.pitch.candidates:
+            return mel
+        return torch.cat([mel, pitch_salience(power, filters[..., config.bands :], frames)], dim=2)
 
-    def _normalise(self, picture: Tensor, frames: Tensor) -> Tensor:
-        picture = (picture - self.mean) / self.deviation
+    def _normalise(self, rows: Tensor, frames: Tensor) -> Tensor:
+        rows = (rows - self.mean) / self.deviation
         if self.config.normalise == "corpus":
-            return picture
-        valid = frame_mask(frames, picture.shape[1])[..., None]
-        clip_mean = (picture * valid).sum(1, keepdim=True) / frames[:, None, None]  # [B, 1, M]
-        return picture - (clip_mean if self.config.normalise == "clip_bands" else clip_mean.mean(2, keepdim=True))
+            return rows
+        bands = self.config.bands
+        valid = frame_mask(frames, rows.shape[1])[..., None]
+        clip_mean = (rows[..., :bands] * valid).sum(1, keepdim=True) / frames[:, None, None]  # [B, 1, M]
+        shift = clip_mean if self.config.normalise == "clip_bands" else clip_mean.mean(2, keepdim=True)
+        return torch.cat([rows[..., :bands] - shift, rows[..., bands:]], dim=2)
+
+
+def _filters(config: LogMelConfig, scale: float) -> Tensor:
+    """[F, M + P] the mel filters and the pitch filters for one size of voice."""
+    return torch.cat([mel_filterbank(config, scale), pitch_filters(config.pitch, config.n_fft, scale)], dim=1)
 
 
 def _deltas(picture: Tensor, frames: Tensor) -> Tensor:
@@ -153,16 +192,20 @@ def _deltas(picture: Tensor, frames: Tensor) -> Tensor:
 
 
 class LogMelEncoder(nn.Module):
-    """Frames of width `width`, one every 40 ms at the default hop, from waveforms."""
+    """Frames of width `width`, one every 64 ms at the default hop, from waveforms."""
 
     def __init__(self, config: LogMelConfig) -> None:
         super().__init__()
         self.config = config
         self.front_end = LogMelFrontEnd(config)
-        self.stack = ConvolutionStack(config, self.front_end.channels)
+        self.mel, width = mel_stack(config, self.front_end.channels)
+        self.pitch: ConvolutionStack | None = None
+        if config.pitch.candidates:
+            self.pitch, pitch_width = pitch_stack(config)
+            width += pitch_width
         self.project = nn.Sequential(
             nn.Dropout(config.dropout),
-            nn.Linear(self.stack.width, config.projection),
+            nn.Linear(width, config.projection),
             nn.LayerNorm(config.projection),
             nn.GELU(),
         )
@@ -180,8 +223,10 @@ class LogMelEncoder(nn.Module):
 
     def forward(self, waveforms: Tensor, lengths: Tensor, mix: Mix | None = None, warp: float = 1.0) -> Frames:
         """The frames of `waveforms` [B, S] with `lengths` [B] valid samples; `mix` blends log-mel pictures of the batch."""
-        pictures, valid = self.front_end(waveforms, lengths, mix, warp)
-        hidden, valid = self.stack(pictures, valid)  # [B, T, D]
+        pictures: Pictures = self.front_end(waveforms, lengths, mix, warp)
+        hidden, valid = self.mel(pictures.mel, pictures.lengths)  # [B, T, D]
+        if self.pitch is not None:
+            hidden = torch.cat([hidden, self.pitch(pictures.pitch, pictures.lengths)[0]], dim=2)
         hidden = self.project(hidden)
         if self.gru is not None:
             packed = nn.utils.rnn.pack_padded_sequence(hidden, valid.cpu(), batch_first=True, enforce_sorted=False)

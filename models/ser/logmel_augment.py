@@ -70,12 +70,15 @@ class LogMelAugment:
         ripple = 0.3 * torch.randn(picture.shape).to(picture.device)
         return torch.where(chosen, torch.logaddexp(picture, level + ripple), picture)
 
-    def mask(self, picture: Tensor, frames: Tensor) -> Tensor:
-        """The normalised pictures with random stretches of time and ranges of bands set to 0, the mean (SpecAugment, Park et al. 2019)."""
+    def mask(self, picture: Tensor, frames: Tensor, bands: int) -> Tensor:
+        """The normalised pictures with random stretches of time, and ranges of the first `bands` rows, set to 0, the mean.
+
+        This is SpecAugment (Park et al. 2019).
+        """
         config = self.config
-        bands = torch.full_like(frames, picture.shape[2])
+        rows = torch.full_like(frames, bands)
         for _ in range(config.band_masks):
-            picture = mask_block(picture, bands, torch.full_like(frames, config.band_mask_bands), dim=2)
+            picture = mask_block(picture, rows, torch.full_like(frames, config.band_mask_bands), dim=2)
         for _ in range(config.time_masks):
             picture = mask_block(picture, frames, (frames // 4).clamp(max=config.time_mask_frames), dim=1)
         return picture

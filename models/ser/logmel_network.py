@@ -5,6 +5,7 @@ same whether padding follows or nothing. Axes: B batch, C channels, M mel bands,
 """
 
 import contextlib
+from collections.abc import Sequence
 from functools import cache
 
 import torch
@@ -14,21 +15,25 @@ from torch import Tensor, nn
 from rapport.models.ser.config import LogMelConfig
 from rapport.models.ser.frames import frame_mask
 
-_STRIDES = ((2, 1), (2, 2), (2, 2), (2, 1))  # (bands, frames) of each stage
-_BAND_STRIDE, _FRAME_STRIDE = 16, 4
-_CHANNELS = {"residual": (24, 32, 64, 96), "plain": (32, 48, 64, 96)}
+Strides = tuple[tuple[int, int], ...]
+
+_FRAME_STRIDE = 4  # of every stack, so that their frames lie side by side
+_MEL_STRIDES = ((2, 2), (2, 2), (2, 1), (2, 1))  # (rows, frames) of each stage
+_MEL_CHANNELS = {"residual": (24, 32, 64, 96), "plain": (32, 48, 64, 96)}
+_PITCH_STRIDES = ((2, 2), (2, 2), (2, 1))
+_PITCH_CHANNELS = (16, 24, 16)
 
 
 def _conv_norm(inputs: int, outputs: int, kernel: int, stride: tuple[int, int] = (1, 1)) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(outputs))
 
 
-class _EntryStage(nn.Module):
-    """One wide convolution."""
+class _StridedStage(nn.Module):
+    """One convolution."""
 
-    def __init__(self, inputs: int, outputs: int, stride: tuple[int, int]) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: tuple[int, int], kernel: int = 3) -> None:
         super().__init__()
-        self.conv = _conv_norm(inputs, outputs, 5, stride)
+        self.conv = _conv_norm(inputs, outputs, kernel, stride)
 
     def forward(self, picture: Tensor, before: Tensor, after: Tensor) -> Tensor:
         return F.relu(self.conv(picture)) * after
@@ -62,28 +67,21 @@ class _PlainStage(nn.Module):
 
 
 class ConvolutionStack(nn.Module):
-    """Four stages that halve the bands four times and the frames twice."""
+    """Stages that together halve the frames twice, and the rows of the picture at every stage."""
 
-    def __init__(self, config: LogMelConfig, inputs: int) -> None:
+    def __init__(self, stages: Sequence[nn.Module], strides: Strides, dropouts: Sequence[float], bf16: bool) -> None:
         super().__init__()
-        residual = config.architecture == "residual"
-        channels = [inputs, *(max(1, int(c * config.width)) for c in _CHANNELS[config.architecture])]
-        kinds = [_EntryStage, *[_ResidualStage] * 3] if residual else [_PlainStage] * 4
-        self.stages = nn.ModuleList(
-            kind(channels[i], channels[i + 1], stride) for i, (kind, stride) in enumerate(zip(kinds, _STRIDES, strict=True))
-        )
-        # The early stages keep all their maps: with so few channels, dropping one costs more than it regularises.
-        kept = 2 if residual else 1
-        self.dropouts = nn.ModuleList(nn.Identity() if i < kept else nn.Dropout2d(config.channel_dropout) for i in range(len(_STRIDES)))
-        self.bf16 = config.bf16
-        self.width = channels[-1] * (config.bands // _BAND_STRIDE)
+        self.stages = nn.ModuleList(stages)
+        self.strides = strides
+        self.dropouts = nn.ModuleList(nn.Dropout2d(p) if p else nn.Identity() for p in dropouts)
+        self.bf16 = bf16
 
     def forward(self, pictures: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Frames [B, ceil(T / 4), D] and the valid ones of each [B]; `pictures` must be zero beyond `lengths` [B]."""
         pictures = F.pad(pictures, (0, -pictures.shape[3] % _FRAME_STRIDE)).contiguous(memory_format=torch.channels_last)
         with self._precision(pictures.device.type):
             before = frame_mask(lengths, pictures.shape[3])[:, None, None]
-            for stage, dropout, (_, stride) in zip(self.stages, self.dropouts, _STRIDES, strict=True):
+            for stage, dropout, (_, stride) in zip(self.stages, self.dropouts, self.strides, strict=True):
                 lengths = (lengths + stride - 1) // stride
                 after = frame_mask(lengths, pictures.shape[3] // stride)[:, None, None]
                 pictures = dropout(stage(pictures, before, after))
@@ -95,6 +93,33 @@ class ConvolutionStack(nn.Module):
         if self.training and self.bf16 and _has_fast_bf16(device_type):
             return torch.autocast(device_type, torch.bfloat16)
         return contextlib.nullcontext()
+
+
+def mel_stack(config: LogMelConfig, inputs: int) -> tuple[ConvolutionStack, int]:
+    """The four stages over log-mel pictures of `inputs` channels, and the width D of their frames."""
+    residual = config.architecture == "residual"
+    channels = [inputs, *(max(1, int(c * config.width)) for c in _MEL_CHANNELS[config.architecture])]
+    stages: list[nn.Module] = []
+    for i, stride in enumerate(_MEL_STRIDES):
+        ends = channels[i], channels[i + 1], stride
+        if residual:
+            stages.append(_ResidualStage(*ends) if i else _StridedStage(*ends, kernel=5))
+        else:
+            stages.append(_PlainStage(*ends))
+    # The early stages keep all their maps: with so few channels, dropping one costs more than it regularises.
+    kept = 2 if residual else 1
+    dropouts = [0.0] * kept + [config.channel_dropout] * (len(stages) - kept)
+    return ConvolutionStack(stages, _MEL_STRIDES, dropouts, config.bf16), channels[-1] * (config.bands // 2 ** len(stages))
+
+
+def pitch_stack(config: LogMelConfig) -> tuple[ConvolutionStack, int]:
+    """The three stages over pitch-salience pictures, and the width D of their frames."""
+    channels = [1, *(max(1, int(c * config.pitch.width)) for c in _PITCH_CHANNELS)]
+    stages = [_StridedStage(channels[i], channels[i + 1], stride, kernel=3 if i else 5) for i, stride in enumerate(_PITCH_STRIDES)]
+    rows = config.pitch.candidates
+    for row_stride, _ in _PITCH_STRIDES:
+        rows = -(-rows // row_stride)
+    return ConvolutionStack(stages, _PITCH_STRIDES, [0.0] * len(stages), config.bf16), channels[-1] * rows
 
 
 @cache
