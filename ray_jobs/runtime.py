@@ -35,6 +35,7 @@ def job(kind: type[JobConfigT], run: Callable[[JobConfigT], Mapping[str, Any]], 
 
     The job's name is the file that defines `run`. An error that the user can mend (RapportError, also one raised inside a Ray task or a
     training worker) is told without a stack trace and ends the process with status 1, as Ctrl-C ends it with 130; every other error rises.
+    A result that says `"ok": False` ends it with status 1 as well, once it is printed.
     """
     try:
         config = load_config(kind, argv, job=job_name(run), description=run.__globals__.get("__doc__"))
@@ -53,6 +54,8 @@ def job(kind: type[JobConfigT], run: Callable[[JobConfigT], Mapping[str, Any]], 
         storage.write_json(storage.join(result["folder"], RESULT), result)
     sys.stderr.flush()
     print(json.dumps(result, ensure_ascii=False), flush=True)
+    if result.get("ok") is False:
+        raise SystemExit(1)
 
 
 def job_name(run: Callable[..., Any]) -> str:
