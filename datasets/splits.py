@@ -5,6 +5,7 @@ utterance must be asked for by name. scikit-learn and SciPy are imported where t
 """
 
 import logging
+import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
@@ -120,7 +121,7 @@ def _sides(rows: Sequence[Utterance], config: SplitConfig) -> dict[str, str]:
             log.warning("split by utterance: speakers fall on both sides, so figures on this split say little about new speakers")
             return _hold_out({r.utterance_id: r.utterance_id for r in rows}, config)
     groups = _groups(rows, config)
-    return _fold(groups, config) if config.method == "kfold" else _hold_out(groups, config)
+    return _fold(rows, groups, config) if config.method == "kfold" else _hold_out(groups, config)
 
 
 def _published(corpus: str, name: str) -> Mapping[str, tuple[str, ...]]:
@@ -150,13 +151,20 @@ def _hold_out(group_of: Mapping[str, str], config: SplitConfig) -> dict[str, str
     return _place(group_of, validation, test)
 
 
-def _fold(group_of: Mapping[str, str], config: SplitConfig) -> dict[str, str]:
-    from sklearn.model_selection import KFold
+def _fold(rows: Sequence[Utterance], group_of: Mapping[str, str], config: SplitConfig) -> dict[str, str]:
+    from sklearn.model_selection import StratifiedKFold
 
     names = sorted(set(group_of.values()))
     if len(names) < config.folds:
         raise RapportError(f"split.folds {config.folds}: the corpus has only {len(names)} groups that can be told apart")
-    folds = list(KFold(config.folds, shuffle=True, random_state=config.seed).split(names))
+    # With few speakers, a fold of one sex measures the other's voices instead: spread both over the folds.
+    gender_of = {group_of[r.utterance_id]: r.gender or "unknown" for r in rows}
+    strata = [gender_of[n] for n in names]
+    if max(Counter(strata).values()) < config.folds:
+        strata = ["all"] * len(names)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The least populated class")
+        folds = list(StratifiedKFold(config.folds, shuffle=True, random_state=config.seed).split(names, strata))
     test = {names[i] for i in folds[config.fold][1]}
     rest = [n for n in names if n not in test]
     validation = _draw(rest, min(config.validation * len(names) / len(rest), 0.999), config.seed)

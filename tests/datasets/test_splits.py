@@ -185,3 +185,13 @@ def test_fixed_sentences_of_a_known_corpus_are_reported_but_are_no_leak():
 def test_settings_that_contradict_each_other_are_refused(fields):
     with pytest.raises(ValidationError):
         SplitConfig.model_validate(fields)
+
+
+def test_folds_spread_both_sexes() -> None:
+    rows = [
+        replace(row, gender="female" if int(row.speaker_id[-2:]) % 2 else "male")
+        for row in rows_of("mine", [f"{i:02d}" for i in range(1, 13)])
+    ]
+    for fold in range(6):
+        tested = [r for r in assign_splits(rows, SplitConfig(method="kfold", folds=6, fold=fold, validation=0)) if r.split == "test"]
+        assert {r.gender for r in tested} == {"female", "male"}
