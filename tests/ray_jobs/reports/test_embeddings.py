@@ -29,7 +29,8 @@ def page(clips):
 
 
 def drawing(page):
-    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)[1])
+    (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)
+    return json.loads(data)
 
 
 def test_page_needs_nothing_from_elsewhere(page):

@@ -50,7 +50,9 @@ def test_tsne_keeps_clouds_apart_and_repeats_itself(clips):
     assert first.shape == (clips, 2)
     assert (first == draw_map("t-SNE", view, seed=1)).all()
     if clips > 100:
-        assert separability(first, targets == 2) > 0.4
+        apart = separability(first, targets == 2)
+        assert apart is not None
+        assert apart > 0.4
 
 
 def test_umap_works_down_to_the_smallest_allowed_set():

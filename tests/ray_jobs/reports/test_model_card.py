@@ -1,4 +1,5 @@
 import re
+from typing import Any
 
 import pytest
 import yaml
@@ -25,7 +26,7 @@ def front_matter(text):
 
 
 def test_front_matter_is_what_the_hub_reads(card, made_up_metrics):
-    held = ModelCard(card()).data
+    held: Any = ModelCard(card()).data
     assert held.pipeline_tag == "audio-classification"
     assert held.library_name == "rapport"
     assert held.language == ["en"]
