@@ -33,7 +33,7 @@ check: $(SYNCED) ## linter, formatter and type checker over the whole tree
 	@.venv/bin/mypy .typecheck/rapport tests $(wildcard benchmarks)
 
 serve: $(SYNCED) ## the newest trained model at http://127.0.0.1:8000; ARGS="--model FOLDER --port 8001"
-	@$(PY) -m rapport.ray_jobs.serve_ser $(ARGS)
+	@$(PY) -m rapport.ray_jobs.serve_app $(ARGS)
 
 bench: $(SYNCED) ## the benchmarks, one after the other, each printing its ratios
 	@$(UV) sync --locked --quiet --group bench

@@ -73,9 +73,9 @@ def start_ray(
     """The resources of the cluster this process now belongs to, as Ray names them: `{"CPU": 8.0, ...}`.
 
     Joins the Ray that is already initialised, or the cluster of `RAY_ADDRESS` (set by `ray job submit`); otherwise starts one on this
-    computer, loopback only and without dashboard, and stops that one on leaving. The arguments size the cluster that is started: all
-    processors and GPUs unless told, and a tenth of memory, between 512 MiB and 8 GiB, as object store. They mean nothing when joining.
-    Further keywords go to `ray.init`.
+    computer, behind this user's token and without dashboard, and stops that one on leaving. The arguments size the cluster that is
+    started: all processors and GPUs unless told, and a tenth of memory, between 512 MiB and 8 GiB, as object store. They mean nothing
+    when joining. Further keywords go to `ray.init`.
     """
     joins = bool(os.environ.get("RAY_ADDRESS"))
     if not joins and "ray" not in sys.modules:
@@ -99,8 +99,7 @@ def start_ray(
             num_cpus=num_cpus,
             num_gpus=num_gpus,
             object_store_memory=(object_store_mib or min(max(memory_mib // 10, 512), 8192)) * _MIB,
-            include_dashboard=False,
-            **init,
+            **{"include_dashboard": False, **init},
         )
     try:
         yield ray.cluster_resources()
