@@ -75,8 +75,8 @@ class SpeechEmotionClassifier(nn.Module):
     def __init__(self, config: SerConfig, encoder: nn.Module | None = None) -> None:
         super().__init__()
         self.config = config
-        self.encoder = _build_encoder(config) if encoder is None else encoder
-        width = int(self.encoder.width)  # type: ignore[arg-type]
+        self.encoder: Any = _build_encoder(config) if encoder is None else encoder
+        width: int = self.encoder.width
         self.pooling = AttentionPooling(width, config.pooling.heads, config.pooling.deviation)
         self.head = ClassificationHead(self.pooling.output_width, len(config.emotions), config.head)
         self.domain: DomainBranch | None = None
@@ -125,7 +125,7 @@ class SpeechEmotionClassifier(nn.Module):
         """Gradual unfreezing: let the last n transformer layers of a frozen pretrained encoder train from now on."""
         if isinstance(self.encoder, LogMelEncoder):
             raise ModelError("the embedded encoder has no transformer layers to unfreeze: it trains as a whole")
-        self.encoder.set_unfrozen_layers(last_n)  # type: ignore[operator]
+        self.encoder.set_unfrozen_layers(last_n)
 
     def parameter_groups(self) -> dict[str, list[tuple[str, nn.Parameter]]]:
         """All parameters as "encoder" (pretrained, wants a small rate) and "new" (began at random); frozen ones too.
@@ -155,7 +155,7 @@ class SpeechEmotionClassifier(nn.Module):
             tensors = {plain_name(k): v for k, v in tensors.items() if not is_adapter(k)}
             if config.encoder.lora.rank:
                 with tempfile.TemporaryDirectory() as local:
-                    save_adapters(self.encoder.backbone, Path(local))  # type: ignore[arg-type]
+                    save_adapters(self.encoder.backbone, Path(local))
                     storage.put_folder(local, storage.join(folder, _ADAPTERS))
         save_folder(folder, _KIND, facts, tensors, card=card or _plain_card(config), metrics=metrics)
 

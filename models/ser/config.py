@@ -49,17 +49,17 @@ class LogMelAugmentConfig(Config):
 class PitchConfig(Config):
     """The pitch-salience picture beside the log-mel picture: one row for each candidate pitch."""
 
-    candidates: int = Field(60, ge=0, le=240)
+    candidates: int = Field(default=60, ge=0, le=240)
     """Candidate pitches; 0 leaves the picture out."""
-    per_octave: int = Field(18, ge=6, le=96)
+    per_octave: int = Field(default=18, ge=6, le=96)
     """Candidates in an octave; 60 at 18 an octave from 65 Hz reach 630 Hz."""
-    min_hz: float = Field(65.0, ge=30, le=400)
+    min_hz: float = Field(default=65.0, ge=30, le=400)
     """The lowest candidate."""
-    harmonics: int = Field(8, ge=1, le=20)
+    harmonics: int = Field(default=8, ge=1, le=20)
     """Harmonics that are summed."""
-    decay: float = Field(0.86, gt=0, le=1)
+    decay: float = Field(default=0.86, gt=0, le=1)
     """Weight of each harmonic relative to the one below it."""
-    width: float = Field(1.0, gt=0, le=8)
+    width: float = Field(default=1.0, gt=0, le=8)
     """Factor on the number of channels of its convolutions."""
 
 

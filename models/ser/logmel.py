@@ -126,11 +126,11 @@ class LogMelFrontEnd(nn.Module):
             rows = self._normalise(rows, frames)
             if self.training:
                 rows = self.augment.mask(rows, frames, bands)
-            rows = rows * frame_mask(frames, rows.shape[1])[..., None]
             mel = rows[..., :bands]
             channels = [mel, 3 * _deltas(mel, frames)] if self.config.deltas else [mel]
-            pictures = torch.stack(channels, dim=1).transpose(2, 3)  # [B, C, M, T]
-            pitch = rows[..., bands:].transpose(1, 2)[:, None] if self.config.pitch.candidates else None  # [B, 1, P, T]
+            valid = frame_mask(frames, rows.shape[1])[:, None, None]  # last of all: a slope reaches two frames beyond the end
+            pictures = torch.stack(channels, dim=1).transpose(2, 3) * valid  # [B, C, M, T]
+            pitch = rows[..., bands:].transpose(1, 2)[:, None] * valid if self.config.pitch.candidates else None  # [B, 1, P, T]
             if mix is None:
                 return Pictures(pictures, pitch, frames)
             return Pictures(mix.blend(pictures), None if pitch is None else mix.blend(pitch), mix.longest(frames))
@@ -192,7 +192,7 @@ def _deltas(picture: Tensor, frames: Tensor) -> Tensor:
 
 
 class LogMelEncoder(nn.Module):
-    """Frames of width `width`, one every 64 ms at the default hop, from waveforms."""
+    """Frames of width `width`, one every four hops, from waveforms."""
 
     def __init__(self, config: LogMelConfig) -> None:
         super().__init__()

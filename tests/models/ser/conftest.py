@@ -83,7 +83,7 @@ def make_classifier(encoder_folder: Callable[[str], Path]) -> Callable[..., Spee
         with torch.no_grad():
             model.head.output.weight.mul_(10)
             for module in model.modules():
-                if isinstance(module, nn.BatchNorm2d):
+                if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None and module.running_var is not None:
                     module.running_mean.normal_(0, 0.3)
                     module.running_var.uniform_(0.5, 2)
                     module.bias.normal_(0, 0.3)

@@ -114,7 +114,7 @@ def test_layers_unfreeze_gradually(make_classifier: Make) -> None:
         trains = [all(p.requires_grad for p in layer.parameters()) for layer in model.encoder.layers]
         assert trains == [i >= LAYERS - last_n for i in range(LAYERS)]
         assert [layer.training for layer in model.encoder.layers] == trains
-    with pytest.raises(EncoderError, match="4, and .* has 3 layers"):
+    with pytest.raises(EncoderError, match=r"4, and .* has 3 layers"):
         model.set_unfrozen_layers(4)
 
 
@@ -209,10 +209,10 @@ def test_an_encoder_that_cannot_be_used_is_refused_by_name(tmp_path: Path, encod
         load_pretrained(EncoderConfig(name=str(tmp_path / "nothing")))
     bare = tmp_path / "bare"
     AutoModel.from_pretrained(encoder_folder("hubert-group")).save_pretrained(bare)
-    with pytest.raises(EncoderError, match="no preprocessor_config.json"):
+    with pytest.raises(EncoderError, match=r"no preprocessor_config.json"):
         load_pretrained(EncoderConfig(name=str(bare)))
     assert load_pretrained(EncoderConfig(name=str(bare), normalise=True)).normalise
-    with pytest.raises(EncoderError, match="encoder.unfreeze_last_n_layers is 9"):
+    with pytest.raises(EncoderError, match=r"encoder.unfreeze_last_n_layers is 9"):
         load_pretrained(EncoderConfig(name=str(encoder_folder("hubert-group")), unfreeze_last_n_layers=9))
 
 
@@ -231,7 +231,8 @@ def test_a_checkpoint_with_weights_missing_is_refused(tmp_path: Path, encoder_fo
 def test_another_kind_of_model_is_refused(tmp_path: Path) -> None:
     from transformers import BertConfig, BertModel
 
-    BertModel(BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, vocab_size=10)).save_pretrained(tmp_path)
+    config = BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, vocab_size=10)
+    BertModel(config).save_pretrained(tmp_path)
     with pytest.raises(EncoderError, match="bert model: wanted one of hubert"):
         load_pretrained(EncoderConfig(name=str(tmp_path), normalise=True))
 
