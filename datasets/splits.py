@@ -5,6 +5,7 @@ utterance must be asked for by name. scikit-learn and SciPy are imported where t
 """
 
 import logging
+import math
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -177,12 +178,14 @@ def _draw(names: Sequence[str], share: float, seed: int) -> set[str]:
 
     if share == 0:
         return set()
-    if np.ceil(share * len(names)) >= len(names):
+    # A hair less than the product, so that a share of a share that comes out whole is not rounded up by its last digit.
+    count = math.ceil(share * len(names) - 1e-9)
+    if count >= len(names):
         raise RapportError(
             f"only {len(names)} speakers (or other groups) to draw a share of {share:.2f} from: "
             "lower split.validation or split.test, or set split.method to all_train, all_test or random_utterance"
         )
-    drawn = next(GroupShuffleSplit(1, test_size=share, random_state=seed).split(names, groups=names))[1]
+    drawn = next(GroupShuffleSplit(1, test_size=count, random_state=seed).split(names, groups=names))[1]
     return {names[i] for i in drawn}
 
 
