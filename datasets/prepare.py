@@ -33,6 +33,9 @@ from rapport.datasets.stages.decode import Chunk, decode_chunk, outcome_path, sh
 # Raise this when the same chunk would come out as other bytes.
 FORMAT = 1
 
+_BLOCKS_PER_WORKER = 6
+_MAX_CHUNKS_PER_BLOCK = 32
+
 
 def _parse_options(words: list[str]) -> dict[str, Any]:
     pairs = [word.partition("=") for word in words]
@@ -168,6 +171,7 @@ def decode_chunks(plan: Plan) -> Iterator[dict[str, Any]]:
 
     Wants Ray to be initialised. Only chunk descriptions go out and only counts come back: audio stays with the workers.
     """
+    import ray
     import ray.data
     from ray.data import DataContext, TaskPoolStrategy
 
@@ -178,7 +182,10 @@ def decode_chunks(plan: Plan) -> Iterator[dict[str, Any]]:
     context.print_on_execution_start = False
     with DataContext.current(context):
         items = [{"chunk": chunk.to_json()} for chunk in plan.pending]
-        dataset = ray.data.from_items(items, override_num_blocks=len(items)).map(
+        workers = plan.config.concurrency or int(ray.cluster_resources().get("CPU", 1))
+        # A block costs the executor some 15 ms, a chunk a tenth of a second: several chunks to a block, several blocks to a worker.
+        blocks = min(len(items), max(_BLOCKS_PER_WORKER * workers, len(items) // _MAX_CHUNKS_PER_BLOCK))
+        dataset = ray.data.from_items(items, override_num_blocks=blocks).map(
             partial(decode_chunk, folder=plan.folder, limits=plan.config.limits),
             compute=TaskPoolStrategy(size=plan.config.concurrency),
         )

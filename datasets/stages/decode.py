@@ -127,7 +127,7 @@ def outcomes(chunk: Chunk, limits: AudioLimits) -> Iterator[Outcome]:
             last = (path, data)
             sha256 = hashlib.sha256(data).hexdigest()
             if kept is not None:
-                yield Outcome({**asdict(replace(row, audio_path=path)), "sha256": sha256, "duplicate_of": kept})
+                yield Outcome({**_record(replace(row, audio_path=path)), "sha256": sha256, "duplicate_of": kept})
                 continue
             outcome = _decode(replace(row, audio_path=path), data, sha256, limits)
             kept = path if outcome.pcm is not None else None
@@ -167,11 +167,15 @@ def _decode(row: Utterance, data: bytes, sha256: str, limits: AudioLimits) -> Ou
         return Outcome(_refusal(row, sha256, error))
     pcm = to_pcm16(speech.samples)
     described = replace(row, duration_s=speech.duration_s, sample_rate_hz=speech.source_rate_hz)
-    return Outcome({**asdict(described), "sha256": sha256, "content_sha256": hashlib.sha256(pcm.tobytes()).hexdigest()}, pcm)
+    return Outcome({**_record(described), "sha256": sha256, "content_sha256": hashlib.sha256(pcm.tobytes()).hexdigest()}, pcm)
 
 
 def _refusal(row: Utterance, sha256: str | None, error: AudioError) -> dict[str, Any]:
-    return {**asdict(row), "sha256": sha256, "stage": "decode", "reason": error.reason, "message": str(error)}
+    return {**_record(row), "sha256": sha256, "stage": "decode", "reason": error.reason, "message": str(error)}
+
+
+def _record(row: Utterance) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in UTTERANCE_SCHEMA.names}
 
 
 def _hash(path: str) -> str | None:

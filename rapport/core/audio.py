@@ -139,8 +139,8 @@ def decode(
     if samples.shape[1] == 0:
         where = f" between {start_s:g} s and {'the end' if end_s is None else f'{end_s:g} s'}" if start_s or end_s is not None else ""
         raise AudioError("no_samples", f"the header is sound, but there is not a single sample{where}")
-    if not np.isfinite(samples).all():
-        bad = int((~np.isfinite(samples)).sum())
+    # One bad sample spoils the sum, which is several times as quick to take as a look at each.
+    if not np.isfinite(samples.sum()) and (bad := int((~np.isfinite(samples)).sum())):
         raise AudioError("not_finite", f"{bad} of {samples.size} samples are NaN or infinite")
     return samples, rate_hz
 
