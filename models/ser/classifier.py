@@ -72,11 +72,11 @@ class SpeechEmotionClassifier(nn.Module):
     Built from its config, a pretrained encoder comes with its weights and all else starts at random.
     """
 
-    def __init__(self, config: SerConfig, encoder: nn.Module | None = None) -> None:
+    def __init__(self, config: SerConfig, encoder: Any = None) -> None:
         super().__init__()
         self.config = config
-        self.encoder: Any = _build_encoder(config) if encoder is None else encoder
-        width: int = self.encoder.width
+        self.encoder: Any = encoder or _build_encoder(config)
+        width = int(self.encoder.width)
         self.pooling = AttentionPooling(width, config.pooling.heads, config.pooling.deviation)
         self.head = ClassificationHead(self.pooling.output_width, len(config.emotions), config.head)
         self.domain: DomainBranch | None = None
@@ -183,7 +183,7 @@ class SpeechEmotionClassifier(nn.Module):
         return model.eval()
 
 
-def _build_encoder(config: SerConfig) -> nn.Module:
+def _build_encoder(config: SerConfig) -> Any:
     if config.encoder.embedded:
         return LogMelEncoder(config.encoder.logmel)
     from rapport.models.ser.encoders import load_pretrained  # transformers takes seconds to import
