@@ -22,6 +22,7 @@ from rapport.models.ser.logmel_augment import LogMelAugment
 from rapport.models.ser.logmel_network import ConvolutionStack, mel_stack, pitch_stack
 from rapport.models.ser.mixup import Mix
 from rapport.models.ser.pitch import pitch_filters, pitch_salience
+from rapport.models.ser.recurrent import BidirectionalGru
 
 _POWER_FLOOR = 1e-6
 _WARP_STEPS = 17  # filterbanks between the smallest and the largest voice; the middle one is plain
@@ -209,12 +210,9 @@ class LogMelEncoder(nn.Module):
             nn.LayerNorm(config.projection),
             nn.GELU(),
         )
-        self.gru: nn.GRU | None = None
+        self.gru: BidirectionalGru | None = None
         if config.gru_hidden:
-            between = config.dropout if config.gru_layers > 1 else 0.0
-            self.gru = nn.GRU(
-                config.projection, config.gru_hidden, config.gru_layers, batch_first=True, bidirectional=True, dropout=between
-            )
+            self.gru = BidirectionalGru(config.projection, config.gru_hidden, config.gru_layers, config.dropout)
         self.width = 2 * config.gru_hidden or config.projection
 
     def fit_normalisation(self, waveforms: Iterable[np.ndarray]) -> None:
@@ -229,6 +227,5 @@ class LogMelEncoder(nn.Module):
             hidden = torch.cat([hidden, self.pitch(pictures.pitch, pictures.lengths)[0]], dim=2)
         hidden = self.project(hidden)
         if self.gru is not None:
-            packed = nn.utils.rnn.pack_padded_sequence(hidden, valid.cpu(), batch_first=True, enforce_sorted=False)
-            hidden, _ = nn.utils.rnn.pad_packed_sequence(self.gru(packed)[0], batch_first=True, total_length=hidden.shape[1])
+            hidden = self.gru(hidden, valid)
         return Frames(hidden, valid)
