@@ -1,0 +1,134 @@
+"""A Ray cluster of one computer with a job server, and jobs submitted to it as `ray job submit` does.
+
+with local_cluster() as cluster:
+    done = cluster.run("python -m rapport.ray_jobs.doctor", told=print)
+"""
+
+import json
+import logging
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rapport.ray_jobs.checks import port_is_free
+from rapport.ray_jobs.runtime import start_ray
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobSubmissionClient
+
+_ROOT = Path(__file__).resolve().parents[1]
+_POLL_S = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A job that came to an end."""
+
+    ok: bool
+    result: dict[str, Any]
+    """The last line of its output that is a JSON object; empty when there is none."""
+    log: str
+    seconds: float
+
+
+class LocalCluster:
+    """A running cluster."""
+
+    def __init__(self, dashboard: str, client: "JobSubmissionClient") -> None:
+        self.dashboard = dashboard
+        self._client = client
+
+    def submit_line(self, command: str) -> str:
+        """What to type to submit the same job."""
+        return f"ray job submit --address {self.dashboard} --working-dir . -- {command}"
+
+    def run(self, command: str, told: Callable[[str], None]) -> Outcome:
+        """Submit a command, tell the last line of its log whenever that changes, and return when it has ended.
+
+        Stops the job when it is interrupted itself.
+        """
+        began_s, last = time.monotonic(), ""
+        runtime_env = {"working_dir": str(_ROOT)} if (_ROOT / "pyproject.toml").is_file() else {}
+        job_id = self._client.submit_job(entrypoint=command, runtime_env=runtime_env)
+        try:
+            while not (status := self._client.get_job_status(job_id)).is_terminal():
+                time.sleep(_POLL_S)
+                line = _last_line(self._client.get_job_logs(job_id))
+                if line != last:
+                    last = line
+                    told(line)
+        except BaseException:
+            self._client.stop_job(job_id)
+            raise
+        log = self._client.get_job_logs(job_id)
+        return Outcome(status == "SUCCEEDED", _last_object(log), log, time.monotonic() - began_s)
+
+
+@contextmanager
+def local_cluster(num_cpus: int | None = None) -> Iterator[LocalCluster]:
+    """A cluster of this computer alone, with a dashboard and job server on loopback; everything it started is gone afterwards.
+
+    It keeps its files in a folder of its own and takes free ports, so that other clusters on this computer are left in peace.
+    """
+    # This cluster, not one that the shell points at.
+    os.environ.pop("RAY_ADDRESS", None)
+    # Jobs run the first `python` they find: let it be this one.
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    port = free_port(8265)
+    # Short, and not in TMPDIR: the path of a Unix socket has room for 100 characters.
+    folder = tempfile.mkdtemp(prefix="rapport-", dir="/tmp")
+    try:
+        with start_ray(
+            num_cpus,
+            object_store_mib=512,
+            include_dashboard=True,
+            dashboard_host="127.0.0.1",
+            dashboard_port=port,
+            log_to_driver=False,
+            _temp_dir=folder,
+        ):
+            from ray.job_submission import JobSubmissionClient
+
+            # They tell of every package and of what Ray leaves out of it; the import above sets their levels.
+            for name in ("ray._private.runtime_env.working_dir", "ray.dashboard.modules.dashboard_sdk"):
+                logging.getLogger(name).setLevel(logging.ERROR)
+            address = f"http://127.0.0.1:{port}"
+            yield LocalCluster(address, JobSubmissionClient(address))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def free_port(first: int) -> int:
+    """The first port from `first` on where nothing listens on loopback."""
+    return next(port for port in range(first, first + 1000) if port_is_free(port))
+
+
+def command_line(job: str, *arguments: str) -> str:
+    """`python -m rapport.ray_jobs.<job> <arguments>`, quoted for a shell."""
+    return shlex.join(["python", "-m", f"rapport.ray_jobs.{job}", *arguments])
+
+
+def _last_line(log: str) -> str:
+    # A progress bar writes over its line: what follows the last carriage return is what is seen.
+    lines = [line.rsplit("\r", 1)[-1].strip() for line in log[-4000:].splitlines()]
+    return next((line for line in reversed(lines) if line and not line.startswith("{")), "")
+
+
+def _last_object(log: str) -> dict[str, Any]:
+    for line in reversed(log.splitlines()):
+        if line.startswith("{"):
+            try:
+                value = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(value, dict):
+                return value
+    return {}
