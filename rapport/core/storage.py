@@ -129,6 +129,16 @@ def sweep(folder: str | Path, before_s: float) -> None:
             fs.delete_file(info.path)
 
 
+def remove(path: str | Path) -> None:
+    """Delete a file, or a folder with all that is below; one that is absent stays so."""
+    fs, inner = resolve(path)
+    kind = fs.get_file_info(inner).type
+    if kind == pafs.FileType.Directory:
+        fs.delete_dir(inner)
+    elif kind == pafs.FileType.File:
+        fs.delete_file(inner)
+
+
 def write_json(path: str | Path, value: Any) -> None:
     """Write sorted, indented JSON, whole or not at all."""
     write_bytes(path, (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode())

@@ -181,3 +181,11 @@ def test_equal_values_have_equal_keys_in_any_order(value: dict) -> None:
 def test_a_key_is_the_same_on_every_machine() -> None:
     # A changed key would orphan every finished output of an earlier version.
     assert storage.content_key({"b": [1, "ü"], "a": None}) == "6bafd57c7869"
+
+
+def test_removing_takes_a_file_or_a_folder_and_minds_nothing_absent(tmp_path: Path) -> None:
+    storage.write_bytes(tmp_path / "folder" / "inner" / "file", b"x")
+    storage.write_bytes(tmp_path / "file", b"x")
+    for name in ("folder", "file", "absent"):
+        storage.remove(tmp_path / name)
+    assert not list(tmp_path.iterdir())
