@@ -99,7 +99,7 @@ class LogMelConfig(Config):
     dropout: float = Field(default=0.3, ge=0, lt=1)
     """Dropout before the projection, and between GRU layers."""
     bf16: bool = True
-    """Compute the convolutions in bfloat16 while training (about twice as fast on a CPU that has it); evaluation is always float32."""
+    """Compute the convolutions in bfloat16 while training (faster on a CPU that has it); evaluation is always float32."""
     augment: LogMelAugmentConfig = LogMelAugmentConfig()
     """What changes the picture while training."""
 

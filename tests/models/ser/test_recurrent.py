@@ -12,7 +12,7 @@ def test_it_agrees_with_torchs_packed_gru(layers: int) -> None:
     torch.manual_seed(0)
     mine = BidirectionalGru(6, 5, layers, 0.0)
     theirs = nn.GRU(6, 5, layers, batch_first=True, bidirectional=True)
-    weights = {}
+    weights: dict[str, torch.Tensor] = {}
     for layer in range(layers):
         for suffix, stack in (("", mine.ahead), ("_reverse", mine.back)):
             weights |= {name.replace("_l0", f"_l{layer}{suffix}"): value for name, value in stack[layer].state_dict().items()}
