@@ -8,13 +8,17 @@
 Listens on 127.0.0.1:8000 until Ctrl-C. Set RAPPORT_API_KEY to ask clients for a key; other computers are answered with a key alone.
 """
 
+import logging
 import os
+import re
 import signal
+import socket
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, create_model
 
@@ -24,6 +28,8 @@ from rapport.core.errors import RapportError
 from rapport.ray_jobs.runtime import job, start_ray
 
 _STARTS_WITHIN_S = 300.0
+# Apps answer 503 long before; this catches what hangs outside of them.
+_REQUEST_TIMEOUT_S = 120.0
 
 
 class ServeAppConfig(JobConfig):
@@ -37,6 +43,8 @@ class ServeAppConfig(JobConfig):
     """Port to listen on."""
     detach: bool = False
     """On a cluster: leave the app running there and end this job."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
+    """What Serve and its replicas tell; INFO has a line for every request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +55,7 @@ class Served:
     url: str
 
 
-def deploy(app: str, args: Config, *, host: str = "127.0.0.1", port: int = 8000) -> Served:
+def deploy(app: str, args: Config, *, host: str = "127.0.0.1", port: int = 8000, log_level: str = "WARNING") -> Served:
     """Start an app on the Ray that this process belongs to, and return once it answers its own health check.
 
     Raises RapportError when others could reach it without a key, when the port is taken, or when the app does not come up.
@@ -59,11 +67,15 @@ def deploy(app: str, args: Config, *, host: str = "127.0.0.1", port: int = 8000)
     check_bind(host)
     _check_port(host, port)
     module = plugins.load("serve_apps", app)
-    serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": port, "request_timeout_s": 120.0})
+    logging.getLogger("ray.serve").setLevel(log_level)
+    log = {"log_level": log_level}
+    serve.start(
+        proxy_location="HeadOnly", http_options={"host": host, "port": port, "request_timeout_s": _REQUEST_TIMEOUT_S}, logging_config=log
+    )
     try:
-        serve.run(module.build_app(args), name=app, route_prefix="/")
+        serve.run(module.build_app(args), name=app, route_prefix="/", logging_config=log)
     except RuntimeError as error:
-        raise RapportError(f"{app} did not start: {error}") from error
+        raise RapportError(f"{app} did not start: {_cause(app) or error}") from error
     url = f"http://{host if is_loopback(host) else '127.0.0.1'}:{port}"
     _wait_until_healthy(url)
     return Served(app, url)
@@ -80,7 +92,7 @@ def run(config: ServeAppConfig) -> dict[str, Any]:
         args = module.check_args(args, config.storage)
     # Replicas reserve fractions of CPUs; two logical ones hold an app, on a computer with one core as well.
     with start_ray(num_cpus=None if os.environ.get("RAY_ADDRESS") else max(2, os.cpu_count() or 1)):
-        served = deploy(config.app, args, host=config.host, port=config.port)
+        served = deploy(config.app, args, host=config.host, port=config.port, log_level=config.log_level)
         print(f"{served.name} answers at {served.url} (the page), {served.url}/docs (the interface)", file=sys.stderr, flush=True)
         if not config.detach:
             print("Ctrl-C stops it", file=sys.stderr, flush=True)
@@ -107,8 +119,6 @@ def _chosen_app(argv: list[str]) -> str:
 
 
 def _check_port(host: str, port: int) -> None:
-    import socket
-
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -117,9 +127,17 @@ def _check_port(host: str, port: int) -> None:
             raise RapportError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from error
 
 
-def _wait_until_healthy(url: str) -> None:
-    import time
+def _cause(app: str) -> str:
+    """What the first replica that failed died of, without its stack trace."""
+    from ray import serve
 
+    status = serve.status().applications.get(app)
+    told = "\n".join(deployment.message for deployment in status.deployments.values()) if status else ""
+    errors = list(re.finditer(r"^(?:\w+\.)*\w*(?:Error|Exception): ", told, re.MULTILINE))
+    return told[errors[-1].end() :].strip()[:2000] if errors else told[:2000]
+
+
+def _wait_until_healthy(url: str) -> None:
     import httpx
 
     end_s = time.monotonic() + _STARTS_WITHIN_S

@@ -18,6 +18,7 @@ from rapport.core.errors import RapportError
 from rapport.serve_apps.speech_emotion.settings import EmotionSettings
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
     from ray.serve import Application
 
 
@@ -75,6 +76,8 @@ class Args(Config):
 
 def build_app(args: Args) -> "Application":
     """The application of these settings. Reads nothing but the environment (`RAPPORT_API_KEY`); the model loads in its replica."""
+    from ray import serve
+
     from rapport.serve_apps.http.auth import key_digest
     from rapport.serve_apps.speech_emotion.deployments import EmotionIngress, EmotionModel, EmotionTranscriber
 
@@ -92,26 +95,35 @@ def build_app(args: Args) -> "Application":
             )
         }
     )
-    model = EmotionModel.options(
+    model = serve.deployment(
         **copies,
         ray_actor_options={"num_cpus": scaling.num_cpus, "num_gpus": scaling.num_gpus},
         max_ongoing_requests=max(pending, args.batching.max_batch_size),
+        max_constructor_retry_count=3,  # a model that does not load will not load the twentieth time either
         max_queued_requests=pending,
         backpressure_config=refuse,
-    ).bind(args.model, args.device, args.batching.model_dump())
+    )(EmotionModel).bind(args.model, args.device, args.batching.model_dump())
     transcriber = None
     if args.transcriber != "off":
-        transcriber = EmotionTranscriber.options(
+        transcriber = serve.deployment(
             ray_actor_options={"num_cpus": 0.25}, max_ongoing_requests=8, max_queued_requests=pending, backpressure_config=refuse
-        ).bind(args.transcriber)
+        )(EmotionTranscriber).bind(args.transcriber)
     # Reading takes no place in the ingress' own count, hence the room beyond it: the ingress, not the proxy, should refuse.
-    return EmotionIngress.options(
+    return serve.deployment(
         num_replicas=args.ingress_replicas,
         ray_actor_options={"num_cpus": 0.25},  # so that the app fits on a computer with two cores
         max_ongoing_requests=2 * pending,
         max_queued_requests=2 * pending,
         backpressure_config=refuse,
-    ).bind(model, transcriber, args.endpoints.model_dump(mode="json"), key_digest())
+    )(EmotionIngress).bind(model, transcriber, args.endpoints.model_dump(mode="json"), key_digest())
+
+
+def interface(args: Args) -> "FastAPI":
+    """The HTTP interface of these settings with no model behind it: what `/docs` shows."""
+    from rapport.serve_apps.speech_emotion.answers import NoService
+    from rapport.serve_apps.speech_emotion.api import build_api
+
+    return build_api(NoService(), args.endpoints, transcribes=args.transcriber != "off")
 
 
 def check_args(args: Args, storage: str) -> Args:

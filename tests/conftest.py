@@ -11,6 +11,8 @@ os.environ.pop("RAY_ADDRESS", None)
 os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# The models here are tiny: a second thread gains nothing, and on a busy computer waiting for it costs a hundred times the work.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from rapport.ray_jobs.runtime import start_ray
 
@@ -66,3 +68,27 @@ def shared_data() -> Path:
 def repository() -> Path:
     """The root of the checkout."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def ser_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small speech emotion classifier on disk: random, but sure enough of itself that its answers differ from clip to clip."""
+    import numpy as np
+    import torch
+
+    from rapport.models.ser.classifier import SpeechEmotionClassifier
+    from rapport.models.ser.config import DecodingConfig, EncoderConfig, HeadConfig, LogMelConfig, SerConfig
+
+    logmel = LogMelConfig(bands=32, width=0.25, projection=16, gru_hidden=16)
+    config = SerConfig(
+        encoder=EncoderConfig(logmel=logmel), head=HeadConfig(hidden=16), decoding=DecodingConfig(window_s=1.5, max_clip_s=6.0)
+    )
+    torch.manual_seed(5)
+    model = SpeechEmotionClassifier(config)
+    noise = np.random.default_rng(5)
+    model.fit_normalisation([noise.normal(0, 0.1, 16_000).astype(np.float32) for _ in range(4)])
+    with torch.no_grad():
+        model.head.output.weight *= 12
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    model.save_pretrained(folder)
+    return folder

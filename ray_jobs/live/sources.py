@@ -83,7 +83,11 @@ class Microphone:
         with self._audio.InputStream(
             samplerate=rate_hz, channels=1, dtype="float32", device=self._index, blocksize=round(BLOCK_S * rate_hz), callback=self._keep
         ):
-            yield from _at_16_khz(iter(self._arrived.get, None), rate_hz)
+            yield from _at_16_khz(self._fetched(), rate_hz)
+
+    def _fetched(self) -> Iterator[np.ndarray]:
+        while True:
+            yield self._arrived.get()
 
     def _opens_at(self, rate_hz: int) -> bool:
         try:

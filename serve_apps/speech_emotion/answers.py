@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from rapport.core.emotions import strongest
+from rapport.serve_apps.http.errors import ApiError
 
 _SCORES: JsonDict = {
     "neutral": 0.04,
@@ -59,6 +60,22 @@ class EmotionService(Protocol):
 
     async def facts(self) -> ModelFacts:
         """What the loaded model is."""
+
+
+class NoService:
+    """An `EmotionService` that has nothing to say: for looking at the interface alone."""
+
+    async def analyse(self, samples: np.ndarray, window_s: float | None, hop_s: float | None) -> Analysis:
+        """Raises ApiError (503)."""
+        raise ApiError(503, "there is no model here")
+
+    async def transcribe(self, samples: np.ndarray) -> str:
+        """Raises ApiError (503)."""
+        raise ApiError(503, "there is no transcriber here")
+
+    async def facts(self) -> ModelFacts:
+        """Raises ApiError (503)."""
+        raise ApiError(503, "there is no model here")
 
 
 class Answer(BaseModel):

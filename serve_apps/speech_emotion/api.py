@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
-from fastapi import FastAPI, File, Form, UploadFile
+from fastapi import APIRouter, Depends, FastAPI, File, Form, UploadFile
+from fastapi.security import HTTPBearer
 
 from rapport import __version__
 from rapport.core.audio import SAMPLE_RATE_HZ, Speech
@@ -113,18 +114,22 @@ def build_api(service: EmotionService, settings: EmotionSettings, *, key_digest:
     """The app: endpoints, pages, limits and errors. `key_digest` switches on bearer keys."""
     api = FastAPI(title="Rapport: speech emotion", version=__version__, description=_DESCRIPTION, docs_url=None, redoc_url=None)
     work = EmotionRequests(service, settings, transcribes)
-    _add_emotions(api, work)
-    _add_facts(api, work)
+    guarded = APIRouter()
+    _add_emotions(guarded, work)
+    _add_models(guarded, work)
     if settings.compatibility_routes:
         from rapport.serve_apps.speech_emotion.compatibility import add_compatibility_routes
 
-        add_compatibility_routes(api, work, ERRORS)
+        add_compatibility_routes(guarded, work, ERRORS)
+    # `protect` checks the key before anything is read; the dependency only tells the reference that there is one.
+    api.include_router(guarded, dependencies=[Depends(HTTPBearer(auto_error=False))] if key_digest else [])
+    _add_health(api, work)
     pages = add_pages(api, "speech_emotion")
     protect(api, settings.requests, key_digest=key_digest, open_paths=pages | {"/healthz"})
     return api
 
 
-def _add_emotions(api: FastAPI, work: EmotionRequests) -> None:
+def _add_emotions(api: APIRouter, work: EmotionRequests) -> None:
     @api.post("/v1/audio/emotions", response_model=EmotionAnswer, responses=ERRORS, tags=["emotion"], summary="Emotion of a clip")
     async def emotions(
         file: Annotated[UploadFile, File(description="The recording: WAV, FLAC, Ogg, MP3, M4A, WebM and others, judged by content.")],
@@ -139,21 +144,25 @@ def _add_emotions(api: FastAPI, work: EmotionRequests) -> None:
         return await work.answer(file, param="file", window_s=window_s, hop_s=hop_s, timeline=timeline, transcribe=transcribe)
 
 
-def _add_facts(api: FastAPI, work: EmotionRequests) -> None:
-    only_default: dict[int | str, dict[str, Any]] = {401: ERRORS[401], 503: ERRORS[503], "default": ERRORS["default"]}
+def _add_models(api: APIRouter, work: EmotionRequests) -> None:
+    errors: dict[int | str, dict[str, Any]] = {status: ERRORS[status] for status in (401, 503, "default")}
 
-    @api.get("/v1/models", response_model=ModelList, responses=only_default, tags=["models"], summary="Models")
+    @api.get("/v1/models", response_model=ModelList, responses=errors, tags=["models"], summary="Models")
     async def models() -> ModelList:
         """The models of this server."""
         return await work.cards()
 
-    @api.get("/v1/models/{model}", response_model=ModelCard, responses=only_default, tags=["models"], summary="One model")
+    @api.get("/v1/models/{model}", response_model=ModelCard, responses=errors, tags=["models"], summary="One model")
     async def one_model(model: str) -> ModelCard:
         """What the model tells apart."""
         work.check_model(model, None)
         return (await work.cards()).data[0]
 
-    @api.get("/healthz", response_model=Health, responses=only_default, tags=["health"], summary="Health")
+
+def _add_health(api: FastAPI, work: EmotionRequests) -> None:
+    errors: dict[int | str, dict[str, Any]] = {status: ERRORS[status] for status in (503, "default")}
+
+    @api.get("/healthz", response_model=Health, responses=errors, tags=["health"], summary="Health")
     async def healthz() -> Health:
         """Sends a second of sound through the model; 503 when that fails."""
         try:

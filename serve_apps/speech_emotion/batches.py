@@ -3,6 +3,7 @@
 import asyncio
 from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -56,4 +57,5 @@ class LengthBatches:
             return await self._predict(clips)
 
         batch.__name__ = f"clips_to_{edge_s:g}_s"  # the name of this queue in Serve's metrics
-        return serve.batch(max_batch_size=size, batch_wait_timeout_s=wait_s)(batch)
+        decorate: Any = serve.batch(max_batch_size=size, batch_wait_timeout_s=wait_s)  # its stub knows lists of awaitables only
+        return decorate(batch)

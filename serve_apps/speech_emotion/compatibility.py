@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import FastAPI, File, UploadFile
+from fastapi import APIRouter, File, UploadFile
 from pydantic import Field
 
 from rapport.core.emotions import SER_EMOTIONS
@@ -30,7 +30,7 @@ class Analyzed(Answer):
     emotion_scores: dict[str, float]
 
 
-def add_compatibility_routes(api: FastAPI, work: EmotionRequests, errors: dict[int | str, dict[str, Any]]) -> None:
+def add_compatibility_routes(api: APIRouter, work: EmotionRequests, errors: dict[int | str, dict[str, Any]]) -> None:
     """Add POST /inference and POST /analyze."""
 
     async def whole(upload: UploadFile, param: str) -> EmotionAnswer:

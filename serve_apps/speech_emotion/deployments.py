@@ -1,4 +1,4 @@
-"""The Serve deployments of the speech emotion app: the HTTP front, the model, the transcriber."""
+"""What the speech emotion app deploys: the HTTP front, the model, the transcriber. `serve_apps/ser.py` sizes them."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,6 @@ from rapport.serve_apps.speech_emotion.batches import LengthBatches, Scores
 from rapport.serve_apps.speech_emotion.settings import EmotionSettings
 
 
-@serve.deployment
 class EmotionModel:
     """The classifier on one device. Its own thread computes, so that the event loop stays free to gather the next batch."""
 
@@ -40,6 +39,7 @@ class EmotionModel:
         """As `EmotionService.analyse`."""
         from rapport.models.ser.inference import windows
 
+        samples = np.array(samples)  # what came through Ray is read-only, which torch warns of
         if window_s is None or hop_s is None:
             return Analysis(await self._batches.scores(samples), [])
         spans = windows(len(samples), window_s, hop_s)
@@ -62,7 +62,6 @@ class EmotionModel:
         return [prediction.scores for prediction in predictions]
 
 
-@serve.deployment
 class EmotionTranscriber:
     """The words of a clip."""
 
@@ -100,7 +99,6 @@ class DeployedService:
         return await _queued(self._model.facts.remote())
 
 
-@serve.deployment
 @serve.ingress()
 class EmotionIngress:
     """The HTTP front: form, decode, limits, pages."""

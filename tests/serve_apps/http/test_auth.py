@@ -23,7 +23,9 @@ def test_loopback_addresses_are_known(host: str) -> None:
     assert is_loopback(host)
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7", "192.168.1.5", "example.com", "", "127.0.0.1.example.com", "::ffff:10.0.0.1"])
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "::", "10.0.0.7", "192.168.1.5", "example.com", "", "127.0.0.1.example.com", "::ffff:10.0.0.1"]
+)
 def test_other_addresses_are_not_loopback(host: str) -> None:
     assert not is_loopback(host)
 

@@ -31,7 +31,7 @@ def app_with(**limits: float) -> FastAPI:
     async def look() -> str:
         return "here"
 
-    protect(app, RequestLimits(**limits), key_digest=None)  # type: ignore[arg-type]
+    protect(app, RequestLimits(**limits), key_digest=None)
     return app
 
 
