@@ -1,5 +1,6 @@
 """The job makes a corpus with Ray that is the same however it is made, and that a small classifier can learn across speakers."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,6 @@ def _spectral_statistics(samples: np.ndarray) -> np.ndarray:
     frames = np.lib.stride_tricks.sliding_window_view(samples, 512)[::160] * np.hanning(512)
     power = np.abs(np.fft.rfft(frames)) ** 2
     edges = np.unique(np.geomspace(3, power.shape[1], 33).astype(int))
-    bands = np.log(np.stack([power[:, a:b].mean(axis=1) for a, b in zip(edges, edges[1:], strict=False)], axis=1) + 1e-7)
+    bands = np.log(np.stack([power[:, a:b].mean(axis=1) for a, b in pairwise(edges)], axis=1) + 1e-7)
     movement = np.abs(np.diff(bands, axis=0)).mean(axis=0)
     return np.concatenate([bands.mean(0), bands.std(0), np.percentile(bands, 90, axis=0), movement, [len(samples)]])
