@@ -117,10 +117,13 @@ def _draw(axes: Axes, clips: EmbeddedClips, points: npt.NDArray[np.float64]) -> 
         halo = [withStroke(linewidth=3.5, foreground="white")]
         axes.text(x, y, clips.labels[c], ha="center", va="center", fontsize=11, fontweight="bold", color="#111", path_effects=halo)
     axes.set(xticks=[], yticks=[])
+    axes.set_aspect("equal", adjustable="datalim")
     axes.spines[:].set_color("#d5dae1")
 
 
 def _unit_square(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The map moved and scaled, both axes alike, to lie within 0 … 1."""
-    low, high = points.min(0), points.max(0)
-    return (points - (low + high) / 2) / max(float((high - low).max()), 1e-9) + 0.5
+    """The map turned so that it is widest from left to right, and scaled, both axes alike, to lie within 0 … 1."""
+    centred = points - points.mean(0)
+    turned = centred @ np.linalg.svd(centred, full_matrices=False)[2].T
+    low, high = turned.min(0), turned.max(0)
+    return (turned - (low + high) / 2) / max(float((high - low).max()), 1e-9) + 0.5

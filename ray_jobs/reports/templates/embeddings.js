@@ -19,7 +19,14 @@ const ink = () => getComputedStyle(document.documentElement).getPropertyValue("-
 const card = () => getComputedStyle(document.documentElement).getPropertyValue("--card");
 const chosen = (kind, value) => controls.querySelector(`[data-${kind}="${value}"]`)?.checked ?? true;
 const size = () => [canvas.clientWidth, canvas.clientHeight];
-const unit = () => Math.min(...size()) * 0.92 * scale;
+const tall = Object.fromEntries(Object.entries(data.maps).map(([name, points]) => {
+  const heights = points.map((point) => point[1]);
+  return [name, Math.max(Math.max(...heights) - Math.min(...heights), 0.1)];
+}));
+function unit() {
+  const [w, h] = size();
+  return Math.min(w, h / tall[map]) * 0.92 * scale;
+}
 function place([x, y]) {
   const [w, h] = size();
   return [w / 2 + (x - middle[0]) * unit(), h / 2 - (y - middle[1]) * unit()];
