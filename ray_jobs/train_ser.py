@@ -94,6 +94,10 @@ def make_trainer(config: TrainSerConfig, sources: "Sources", callbacks: Sequence
     """The Ray trainer of a run. Ray must be initialised."""
     # Ray's controller takes reports up once in this while, and a second report waits for the first: epochs may be shorter than 2 s.
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+    # A Ray that was started for this job ends with it: there is no placement group to clean up after it, nor a node to be reclaimed.
+    own = not os.environ.get("RAY_ADDRESS")
+    if own:
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     from dataclasses import asdict
 
     import ray
@@ -101,13 +105,15 @@ def make_trainer(config: TrainSerConfig, sources: "Sources", callbacks: Sequence
     from ray.train.v2.torch.torch_trainer import TorchTrainer
 
     from rapport.ray_jobs.ser_training.run_folder import CHECKPOINTS, run_folder
+    from rapport.ray_jobs.ser_training.trainer import LocalTrainer
     from rapport.ray_jobs.ser_training.worker import train_worker
 
     workers = config.workers
     use_gpu = workers.use_gpu == "yes" or (workers.use_gpu == "auto" and ray.cluster_resources().get("GPU", 0) >= workers.count)
     free = int(ray.available_resources().get("CPU", 1)) // workers.count
     cpus = workers.cpus or max(1, free)
-    return TorchTrainer(
+    kind = LocalTrainer if own else TorchTrainer
+    return kind(
         train_worker,
         train_loop_config={
             "config": config.model_dump(mode="json"),

@@ -125,7 +125,7 @@ class _Training:
         self.threads = (4 if on_gpu else 0) if config.loader_threads is None else config.loader_threads
         self.bf16 = config.precision == "bf16" or (config.precision == "auto" and not model.config.encoder.embedded and _fast_bf16(on_gpu))
         self.sampler = BatchSampler(
-            data.train.durations_s.tolist(),
+            data.train.durations_s,
             batch_size=config.batch_size,
             seed=seed,
             bucket_batches=config.bucket_batches,

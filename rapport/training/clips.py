@@ -1,7 +1,7 @@
 """Labelled clips as a training loop reads them: any clip by index, decoded when asked for, and batches of them read ahead."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -112,7 +112,7 @@ class ClassifierData:
     """Applied to training clips only."""
 
 
-def read_ahead(tasks: Iterable[Callable[[], T]], threads: int) -> Iterator[T]:
+def read_ahead(tasks: Iterable[Callable[[], T]], threads: int) -> Generator[T]:
     """The results of the tasks in order, computed by threads a little ahead of their use; by the caller itself with 0 threads."""
     if threads == 0:
         yield from (task() for task in tasks)

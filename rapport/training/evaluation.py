@@ -81,7 +81,7 @@ def predict_clips(
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
-    batches = evaluation_batches(clips.durations_s.tolist(), batch_s, rank=world.rank, world_size=world.size)
+    batches = evaluation_batches(clips.durations_s, batch_s, rank=world.rank, world_size=world.size)
     tasks: list[Callable[[], Batch]] = [partial(clips.batch, indices) for indices in batches]
     mine, probabilities, domains_right = [np.zeros(0, np.int64)], [np.zeros((0, len(clips.emotions)))], 0
     has_domains = False

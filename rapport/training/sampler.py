@@ -26,7 +26,7 @@ class BatchSampler:
 
     def __init__(
         self,
-        durations_s: Sequence[float],
+        durations_s: npt.ArrayLike,
         *,
         batch_size: int,
         seed: int,
@@ -39,11 +39,11 @@ class BatchSampler:
 
         Raises RapportError when there is no clip, or when the batch cannot be shared equally.
         """
-        if not len(durations_s):
+        self.durations_s = np.asarray(durations_s, dtype=np.float64)
+        if not len(self.durations_s):
             raise RapportError("there is no clip to train on: the training split is empty")
         if batch_size % world_size:
             raise RapportError(f"batch_size {batch_size} cannot be shared by {world_size} workers: make it a multiple")
-        self.durations_s = np.asarray(durations_s, dtype=np.float64)
         self.targets = None if targets is None else np.asarray(targets, dtype=np.int64)
         self.batch_size, self.bucket_batches, self.seed = batch_size, bucket_batches, seed
         self.rank, self.world_size = rank, world_size
@@ -83,13 +83,14 @@ class BatchSampler:
         return random.permutation(np.concatenate(drawn))[:count]
 
 
-def evaluation_batches(durations_s: Sequence[float], batch_s: float, *, rank: int = 0, world_size: int = 1) -> list[IntArray]:
+def evaluation_batches(durations_s: npt.ArrayLike, batch_s: float, *, rank: int = 0, world_size: int = 1) -> list[IntArray]:
     """Batches of clip indices of similar length that hold at most `batch_s` seconds with padding; each clip is in one batch of one rank."""
-    order = np.argsort(np.asarray(durations_s), kind="stable")[rank::world_size]
+    lengths_s = np.asarray(durations_s, dtype=np.float64)
+    order = np.argsort(lengths_s, kind="stable")[rank::world_size]
     batches: list[list[int]] = []
     for index in order:
         # The clips come sorted: the newest is the longest, and sets the padded length.
-        if not batches or (len(batches[-1]) + 1) * durations_s[index] > batch_s:
+        if not batches or (len(batches[-1]) + 1) * lengths_s[index] > batch_s:
             batches.append([])
         batches[-1].append(int(index))
     return [np.array(batch, dtype=np.int64) for batch in batches]

@@ -102,16 +102,11 @@ def newest_checkpoint(folder: str) -> str | None:
 
 def prune_checkpoints(folder: str) -> None:
     """Leave the newest complete checkpoint only, and none of Ray's own bookkeeping, which a kill may have left half-written."""
-    root = storage.join(folder, CHECKPOINTS)
     newest = newest_checkpoint(folder)
-    fs, inner = storage.resolve(root)
-    if fs.get_file_info(inner).type == pafs.FileType.NotFound:
-        return
-    for item in fs.get_file_info(pafs.FileSelector(inner)):
-        if item.type == pafs.FileType.File:
-            fs.delete_file(item.path)
-        elif newest is None or item.base_name != newest.rsplit("/", 1)[-1]:
-            fs.delete_dir(item.path)
+    fs, inner = storage.resolve(storage.join(folder, CHECKPOINTS))
+    for item in fs.get_file_info(pafs.FileSelector(inner, allow_not_found=True)):
+        if newest is None or item.base_name != newest.rsplit("/", 1)[-1]:
+            storage.remove(storage.join(folder, CHECKPOINTS, item.base_name))
 
 
 def finished_result(folder: str) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """What each worker of a training does: the plain loop of `rapport.training.classifier`, told to Ray Train."""
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import ray.train
 import ray.train.torch
+import ray.train.v2._internal.execution.context
 import torch
 from torch import nn
 
@@ -49,6 +51,8 @@ def train_worker(setup: Mapping[str, Any]) -> dict[str, Any]:
 
 def _train(config: TrainSerConfig, sources: Sources, threads: int) -> dict[str, Any]:
     torch.set_num_threads(threads)
+    # Ray's workers tell each report in full.
+    logging.getLogger(ray.train.v2._internal.execution.context.__file__).setLevel(logging.WARNING)
     folder, world = run_folder(config), World.current()
     data = build_data(config, sources)
     found = newest_checkpoint(folder)

@@ -1,92 +1,144 @@
-"""The training job at toy size, on a corpus of tones in RAVDESS' layout: what it leaves behind, and how it goes on after a death."""
+"""The training job at toy size: what it leaves behind, how it goes on after a death, and that workers agree."""
 
 import json
+import os
+import random
+import signal
+import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import psutil
 import pytest
-import soundfile
+import safetensors.numpy
 import yaml
 
 from rapport.core import storage
-from rapport.core.config import ConfigError
 from rapport.core.errors import RapportError
-from rapport.datasets.assemble import assemble
-from rapport.datasets.prepare import PrepareConfig, plan_corpus
-from rapport.datasets.stages.decode import decode_chunk
 from rapport.models.ser.classifier import SpeechEmotionClassifier
-from rapport.ray_jobs.ser_training.config import TrainSerConfig
-from rapport.ray_jobs.train_ser import run, train
+from rapport.models.ser.inference import Predictor
+from rapport.ray_jobs.train_ser import run
+from tests.models.ser.conftest import write_encoder
+from tests.toy_ser import EMOTIONS, prepare_toys, toy_settings
 
-RATE_HZ = 16_000
-PITCHES_HZ = {"01": 300, "03": 900, "04": 2500}
-
-
-def write_corpus(root: Path, actors: range, takes: int = 2) -> None:
-    """Tones whose pitch tells the emotion, named as RAVDESS names its clips."""
-    for actor in actors:
-        for emotion, pitch_hz in PITCHES_HZ.items():
-            for statement in range(1, takes + 1):
-                random = np.random.default_rng([actor, int(emotion), statement])
-                times_s = np.arange(int(RATE_HZ * random.uniform(0.4, 0.7))) / RATE_HZ
-                wave = 0.3 * np.sin(2 * np.pi * pitch_hz * random.uniform(0.9, 1.1) * times_s) + 0.02 * random.standard_normal(len(times_s))
-                path = root / f"Actor_{actor:02d}" / f"03-01-{emotion}-01-0{statement}-01-{actor:02d}.wav"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                soundfile.write(path, wave.astype(np.float32), RATE_HZ)
+# Long enough to be killed in the middle.
+LONG = {"training": {"epochs": 10, "save_every_steps": 1}}
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A storage root with eight actors prepared: four to train on, two to validate, two to test."""
     root = tmp_path_factory.mktemp("storage")
-    write_corpus(root / "raw", range(1, 9))
-    config = PrepareConfig.model_validate(
-        {
-            "corpus": {"name": "ravdess", "root": str(root / "raw")},
-            "storage": str(root),
-            "split": {"validation": 0.25, "test": 0.25},
-        }
-    )
-    plan = plan_corpus(config)
-    for chunk in plan.pending:
-        decode_chunk({"chunk": chunk.to_json()}, plan.folder, config.limits)
-    assemble(plan)
+    prepare_toys(root)
     return root
 
 
-def settings(root: Path, **changes) -> TrainSerConfig:
-    values = {
-        "storage": str(root),
-        "model": {
-            "emotions": ["neutral", "happy", "sad"],
-            "encoder": {"logmel": {"bands": 16, "width": 0.3, "projection": 16, "gru_hidden": 8, "pitch": {"candidates": 0}}},
-            "head": {"hidden": 16},
-        },
-        "training": {"epochs": 3, "batch_size": 8, "optim": {"lr": 0.01}, "ema_decay": 0.9, **changes.pop("training", {})},
-        "workers": {"cpus": 1, "use_gpu": "no", **changes.pop("workers", {})},
-        **changes,
-    }
-    return TrainSerConfig.model_validate(values)
+@pytest.fixture(scope="module")
+def whole(root: Path, ray_cluster: dict[str, float]) -> dict[str, Any]:
+    """A training that nothing interrupted."""
+    return run(toy_settings(root, name="whole", **LONG))
 
 
-def history(result) -> list[dict]:
+def history(result: dict[str, Any]) -> list[dict[str, Any]]:
     lines = storage.read_bytes(storage.join(result["folder"], "metrics.jsonl")).splitlines()
     return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
 
 
-def test_a_run_leaves_a_model_curves_and_its_settings(root, ray_cluster):
-    result = run(settings(root, name="first"))
-    folder, model = Path(result["folder"]), Path(result["model"])
+def weights(result: dict[str, Any], folder: str = "") -> dict[str, np.ndarray]:
+    return safetensors.numpy.load_file(Path(result["model"]) / folder / "model.safetensors")
 
-    assert [record["epoch"] for record in history(result)] == [1, 2, 3]
-    assert np.load(folder / "confusions.npy").shape == (3, 3, 3)
+
+def kill_worker(folder: Path, killed: list[int]) -> None:
+    """SIGKILL the training's worker, a child of this test's own Ray, at a random moment after its first epoch."""
+    while not (folder / "metrics.jsonl").exists():
+        time.sleep(0.02)
+    time.sleep(random.uniform(0, 0.3))
+    for child in psutil.Process().children(recursive=True):
+        if "RayTrainWorker" in " ".join(child.cmdline()):
+            os.kill(child.pid, signal.SIGKILL)
+            killed.append(len((folder / "metrics.jsonl").read_text().splitlines()))
+
+
+def test_a_run_leaves_a_model_curves_and_its_settings(whole, root):
+    folder, model = Path(whole["folder"]), Path(whole["model"])
+    assert [record["epoch"] for record in history(whole)] == list(range(1, 11))
+    assert np.load(folder / "confusions.npy").shape == (10, 3, 3)
     assert list((folder / "tensorboard").glob("events.*"))
-    assert yaml.safe_load((folder / "config.yaml").read_text())["name"] == "first"
+    assert yaml.safe_load((folder / "config.yaml").read_text())["name"] == "whole"
     assert len(list((folder / "checkpoints").iterdir())) == 1
-    assert result["clips"] == {"train": {"ravdess": 24}, "validation": {"ravdess": 12}, "held_out": {"ravdess": 12}}
-    assert result["tests"]["held_out"]["count"] == 12
-
+    assert storage.read_json(folder / "result.json") == json.loads(json.dumps(whole))
+    assert whole["clips"] == {"train": {"ravdess": 24}, "validation": {"ravdess": 12}, "held_out": {"ravdess": 12}}
     metrics = json.loads((model / "metrics.json").read_text())
     assert metrics["tests"]["held_out"]["interval"]["units"] == 2
-    assert SpeechEmotionClassifier.from_pretrained(model).emotions == ("neutral", "happy", "sad")
+    assert metrics["validation"]["uar"] == max(record["validation"]["uar"] for record in history(whole))
+    assert SpeechEmotionClassifier.from_pretrained(model).emotions == EMOTIONS
     SpeechEmotionClassifier.from_pretrained(model / "last")
+
+
+def test_a_finished_run_is_not_trained_again(whole, root):
+    before = (Path(whole["folder"]) / "metrics.jsonl").stat().st_mtime_ns
+    assert run(toy_settings(root, name="whole", **LONG)) == json.loads(json.dumps(whole))
+    assert (Path(whole["folder"]) / "metrics.jsonl").stat().st_mtime_ns == before
+
+
+def test_a_worker_that_dies_is_replaced_and_the_result_is_the_same(whole, root):
+    killed: list[int] = []
+    killer = threading.Thread(target=kill_worker, args=(root / "runs/train_ser/struck", killed))
+    killer.start()
+    struck = run(toy_settings(root, name="struck", **LONG))
+    killer.join()
+    assert len(killed) == 1
+    assert killed[0] < 10, "it was over before it was struck"
+    assert history(struck) == history(whole)
+    for folder in ("", "last"):
+        for name, tensor in weights(whole, folder).items():
+            assert np.array_equal(tensor, weights(struck, folder)[name]), name
+
+
+def test_two_workers_learn_what_one_learns_and_count_each_clip_once(root, ray_cluster, tmp_path):
+    # (A large eps, or Adam would make whole steps of rounding.) This encoder normalises each clip on its own and nothing here is random, so that only the sharing could make a difference.
+    write_encoder(tmp_path / "hubert", "hubert-layer")
+    still = {name: 0.0 for name in ("hidden_dropout", "attention_dropout", "activation_dropout", "feat_proj_dropout")}
+    facts = json.loads((tmp_path / "hubert/config.json").read_text())
+    (tmp_path / "hubert/config.json").write_text(json.dumps({**facts, **still}))
+    changes = {
+        "model": {
+            "encoder": {"name": str(tmp_path / "hubert"), "freeze": False, "layer_weights": True},
+            "head": {"hidden": 16, "dropout": 0.0},
+        },
+        "training": {
+            "epochs": 2,
+            "mixup": 0.0,
+            "precision": "fp32",
+            "optim": {"lr": 1e-3, "encoder_lr": 1e-4, "eps": 1e-3},
+            "bucket_batches": 1,
+        },
+    }
+    results = [run(toy_settings(root, name=f"by-{n}", workers={"count": n}, **changes)) for n in (1, 2)]
+    one, two = results
+    assert two["tests"]["held_out"]["count"] == 12
+    assert sum(map(sum, history(two)[0]["validation"]["confusion"])) == 12
+    for first, second in zip(history(one), history(two), strict=True):
+        assert second["train"]["loss"] == pytest.approx(first["train"]["loss"], rel=1e-4)
+        assert second["learning_rate"] == first["learning_rate"]
+        assert set(second["learning_rate"]) == {"encoder", "head"}
+        assert second["validation"]["loss"] == pytest.approx(first["validation"]["loss"], rel=1e-3)
+    for name, tensor in weights(one, "last").items():
+        np.testing.assert_allclose(weights(two, "last")[name], tensor, atol=2e-4, err_msg=name)
+
+
+def test_saved_figures_are_those_of_the_saved_model_as_it_answers(whole, root):
+    from rapport.ray_jobs.ser_training.data import HELD_OUT, find_sources, select_rows
+
+    config = toy_settings(root)
+    selection = select_rows(config, find_sources(config))
+    rows = selection.tests[HELD_OUT]
+    answers = Predictor.from_pretrained(whole["model"], device="cpu").predict([selection.speech.waveform(r.utterance_id) for r in rows])
+    right = sum(answer.emotion == row.emotion for answer, row in zip(answers, rows, strict=True))
+    assert right / len(rows) == pytest.approx(whole["tests"]["held_out"]["wa"])
+
+
+def test_what_the_user_can_mend_is_told_at_once(root, ray_cluster):
+    with pytest.raises(RapportError, match="cannot load the encoder"):
+        run(toy_settings(root, name="broken", model={"encoder": {"name": "./no/such/encoder"}}))

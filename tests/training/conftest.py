@@ -1,6 +1,7 @@
 """A corpus of tones, one pitch an emotion, and a classifier small enough to learn it in a second."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from rapport.models.ser.classifier import SpeechEmotionClassifier
 from rapport.models.ser.config import SerConfig
 from rapport.training.clips import ClassifierData, Clips
 from rapport.training.config import ClassifierConfig
+from tests.models.ser.conftest import write_encoder
 
 EMOTIONS = ("neutral", "happy", "sad")
 CORPORA = ("tones", "more")
@@ -81,5 +83,17 @@ def make_model() -> Callable[..., SpeechEmotionClassifier]:
 def settings() -> Callable[..., ClassifierConfig]:
     def make(**changes: object) -> ClassifierConfig:
         return ClassifierConfig.model_validate({"epochs": 3, "batch_size": 6, "optim": {"lr": 0.01}, **changes})
+
+    return make
+
+
+@pytest.fixture
+def make_pretrained(tmp_path: Path) -> Callable[..., SpeechEmotionClassifier]:
+    def make(seed: int = 0, **encoder: object) -> SpeechEmotionClassifier:
+        if not (tmp_path / "hubert").exists():
+            write_encoder(tmp_path / "hubert", "hubert-group")
+        config = {"emotions": EMOTIONS, "encoder": {"name": str(tmp_path / "hubert"), **encoder}, "head": {"hidden": 16}}
+        torch.manual_seed(seed)
+        return SpeechEmotionClassifier(SerConfig.model_validate(config))
 
     return make
