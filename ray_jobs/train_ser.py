@@ -34,6 +34,7 @@ def train(config: TrainSerConfig, *, callbacks: Sequence["UserCallback"] = (), q
     """As `run`; `callbacks` hear every epoch's figures (see `flat_metrics`), as a search wants. Starts or joins Ray."""
     from rapport.core import storage
     from rapport.core.errors import RapportError
+    from rapport.ray_jobs.provenance import revision
     from rapport.ray_jobs.ser_training import data, run_folder
     from rapport.ray_jobs.ser_training.watch import watched
 
@@ -79,6 +80,7 @@ def train(config: TrainSerConfig, *, callbacks: Sequence["UserCallback"] = (), q
         "folder": folder,
         "model": run_folder.model_folder(config),
         "name": config.name,
+        "revision": revision(),
         "resumed": state == "interrupted",
         **facts,
         "warnings": warnings,
