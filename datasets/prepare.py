@@ -26,15 +26,13 @@ from rapport.core.audio import AudioLimits
 from rapport.core.config import Config, ConfigError, JobConfig, with_values
 from rapport.core.errors import RapportError
 from rapport.core.schema import Utterance
+from rapport.datasets.ray_data import map_items
 from rapport.datasets.scan import Scan
 from rapport.datasets.splits import SplitConfig, assign_splits
 from rapport.datasets.stages.decode import Chunk, decode_chunk, outcome_path, shard_path
 
 # Raise this when the same chunk would come out as other bytes.
 FORMAT = 1
-
-_BLOCKS_PER_WORKER = 6
-_MAX_CHUNKS_PER_BLOCK = 32
 
 
 def _parse_options(words: list[str]) -> dict[str, Any]:
@@ -171,25 +169,8 @@ def decode_chunks(plan: Plan) -> Iterator[dict[str, Any]]:
 
     Wants Ray to be initialised. Only chunk descriptions go out and only counts come back: audio stays with the workers.
     """
-    import ray
-    import ray.data
-    from ray.data import DataContext, TaskPoolStrategy
-
-    if not plan.pending:
-        return
-    context = DataContext.get_current().copy()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    with DataContext.current(context):
-        items = [{"chunk": chunk.to_json()} for chunk in plan.pending]
-        workers = plan.config.concurrency or int(ray.cluster_resources().get("CPU", 1))
-        # A block costs the executor some 15 ms, a chunk a tenth of a second: several chunks to a block, several blocks to a worker.
-        blocks = min(len(items), max(_BLOCKS_PER_WORKER * workers, len(items) // _MAX_CHUNKS_PER_BLOCK))
-        dataset = ray.data.from_items(items, override_num_blocks=blocks).map(
-            partial(decode_chunk, folder=plan.folder, limits=plan.config.limits),
-            compute=TaskPoolStrategy(size=plan.config.concurrency),
-        )
-    yield from dataset.iter_rows()
+    items = [{"chunk": chunk.to_json()} for chunk in plan.pending]
+    return map_items(items, partial(decode_chunk, folder=plan.folder, limits=plan.config.limits), plan.config.concurrency)
 
 
 def _absolute(path: str) -> str:
