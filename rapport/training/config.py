@@ -130,6 +130,6 @@ class TrackingConfig(Config):
     log_every_steps: int = Field(default=20, ge=1)
     """Steps between points of the curves by step (loss, learning rates)."""
     mlflow_uri: str | None = None
-    """MLflow tracking server or folder; needs the extra `mlflow`."""
+    """MLflow tracking server, such as http://127.0.0.1:5000; needs the extra `mlflow`."""
     mlflow_experiment: str = "rapport"
     """MLflow experiment that the run is filed under."""

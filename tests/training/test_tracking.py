@@ -82,9 +82,10 @@ def test_mlflow_that_is_not_installed_is_asked_for(tmp_path, monkeypatch):
         tracker(tmp_path, mlflow_uri="sqlite:///mlflow.db")
 
 
-def test_mlflow_gets_settings_and_figures_and_one_run(both, make_model, settings, tmp_path):
+def test_mlflow_gets_settings_and_figures_and_one_run(both, make_model, settings, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     mlflow = pytest.importorskip("mlflow")
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    uri = (tmp_path / "mlflow").as_uri()
     for _ in range(2):
         tracks = tracker(tmp_path, mlflow_uri=uri)
         train_classifier(make_model(), both, settings(epochs=1), report=tracks)
