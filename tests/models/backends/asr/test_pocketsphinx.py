@@ -43,9 +43,7 @@ def general() -> pocketsphinx.PocketSphinx:
 
 
 def test_sentences_of_a_grammar_are_heard_exactly(knows_the_sentences: pocketsphinx.PocketSphinx) -> None:
-    heard = [
-        knows_the_sentences.transcribe(said(text, voice)) == pocketsphinx.plain_words(text) for text in SENTENCES for voice in VOICES
-    ]
+    heard = [knows_the_sentences.transcribe(said(text, voice)) == pocketsphinx.plain_words(text) for text in SENTENCES for voice in VOICES]
     assert sum(heard) >= 0.95 * len(heard)
 
 
