@@ -17,7 +17,8 @@ from rapport.models.ser.frames import frame_mask
 
 Strides = tuple[tuple[int, int], ...]
 
-_FRAME_STRIDE = 4  # of every stack, so that their frames lie side by side
+# Frames are padded to a multiple of this (of every stack's stride, 4, and more): a CPU keeps compiled kernels for every shape it has met.
+_FRAME_MULTIPLE = 32
 _MEL_STRIDES = ((2, 2), (2, 2), (2, 1), (2, 1))  # (rows, frames) of each stage
 _MEL_CHANNELS = {"residual": (24, 32, 64, 96), "plain": (32, 48, 64, 96)}
 _PITCH_STRIDES = ((2, 2), (2, 2), (2, 1))
@@ -77,8 +78,8 @@ class ConvolutionStack(nn.Module):
         self.bf16 = bf16
 
     def forward(self, pictures: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Frames [B, ceil(T / 4), D] and the valid ones of each [B]; `pictures` must be zero beyond `lengths` [B]."""
-        pictures = F.pad(pictures, (0, -pictures.shape[3] % _FRAME_STRIDE)).contiguous(memory_format=torch.channels_last)
+        """Frames [B, T', D], T' at least T / 4, and the valid ones of each [B]; `pictures` must be zero beyond `lengths` [B]."""
+        pictures = F.pad(pictures, (0, -pictures.shape[3] % _FRAME_MULTIPLE)).contiguous(memory_format=torch.channels_last)
         with self._precision(pictures.device.type):
             before = frame_mask(lengths, pictures.shape[3])[:, None, None]
             for stage, dropout, (_, stride) in zip(self.stages, self.dropouts, self.strides, strict=True):
