@@ -176,18 +176,31 @@ class AugmentConfig(Config):
     order: tuple[StepName, ...] = STEPS
     """Order of the steps: by default the voice, its room, the microphone, the channel, and the window that the model sees."""
     reversal: ReversalConfig = ReversalConfig()
+    """Playing backwards."""
     speed: SpeedConfig = SpeedConfig()
+    """Tempo and pitch together."""
     tempo: TempoConfig = TempoConfig()
+    """Tempo alone."""
     pitch: PitchConfig = PitchConfig()
+    """Pitch alone."""
     pad: PadConfig = PadConfig()
+    """Silence around the speech."""
     reverberation: ReverberationConfig = ReverberationConfig()
+    """A room."""
     noise: NoiseConfig = NoiseConfig()
+    """Recorded noise."""
     gaussian: GaussianConfig = GaussianConfig()
+    """White noise."""
     equaliser: EqualiserConfig = EqualiserConfig()
+    """Another microphone."""
     gain: GainConfig = GainConfig()
+    """Another level."""
     band_limit: BandLimitConfig = BandLimitConfig()
+    """A narrow channel."""
     codec: CodecConfig = CodecConfig()
+    """A lossy channel."""
     window: WindowConfig = WindowConfig()
+    """A stretch of the clip."""
 
     @model_validator(mode="after")
     def _every_step_has_a_place(self) -> "AugmentConfig":
