@@ -81,6 +81,7 @@ def train(config: TrainSerConfig, *, callbacks: Sequence["UserCallback"] = (), q
         "model": run_folder.model_folder(config),
         "name": config.name,
         "revision": revision(),
+        "seed": config.seed,
         "resumed": state == "interrupted",
         **facts,
         "warnings": warnings,

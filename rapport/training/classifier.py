@@ -24,9 +24,9 @@ from rapport.core.errors import RapportError
 from rapport.models.ser.classifier import SpeechEmotionClassifier
 from rapport.models.ser.mixup import draw_mix
 from rapport.training.checkpoint import Checkpoint, Progress
-from rapport.training.clips import Batch, ClassifierData, Clips, Samples, read_ahead
+from rapport.training.clips import Batch, ClassifierData, Samples, read_ahead
 from rapport.training.config import ClassifierConfig
-from rapport.training.evaluation import Predictions, predict_clips
+from rapport.training.evaluation import Predictions, answer_clips, predict_clips
 from rapport.training.metrics import scores_of
 from rapport.training.objective import Objective, Totals
 from rapport.training.optim import build_optimizer, learning_rates, load_optimizer_tensors, optimizer_tensors, set_rate
@@ -211,8 +211,9 @@ class _Training:
         last = copy_of(self._selectable(), "cpu")
         load_learned(self.model, self.best if self.config.selection == "best" and self.best is not None else last)
         chosen = self.progress.best_epoch if self.config.selection == "best" else self.progress.epoch
-        validation = self._predict(self.data.validation) if self.validates else None
-        tests = {name: self._predict(clips) for name, clips in self.data.tests.items() if len(clips)}
+        answer = partial(answer_clips, self.model, batch_s=self.config.evaluation_batch_s, world=self.world)
+        validation = answer(self.data.validation) if self.data.validation is not None and self.validates else None
+        tests = {name: answer(clips) for name, clips in self.data.tests.items() if len(clips)}
         self._tick()
         progress = self.progress
         return ClassifierResult(progress.history, chosen or 0, progress.stopped, progress.seconds, last, validation, tests)
@@ -272,11 +273,9 @@ class _Training:
 
     def _evaluate(self) -> Predictions:
         with borrowed(self.model, self.mean.weights if self.mean is not None else None):
-            return self._predict(self.data.validation)
-
-    def _predict(self, clips: Clips | None) -> Predictions:
-        assert clips is not None
-        return predict_clips(self.model, clips, batch_s=self.config.evaluation_batch_s, threads=self.threads, world=self.world)
+            clips, batch_s = self.data.validation, self.config.evaluation_batch_s
+            assert clips is not None
+            return predict_clips(self.model, clips, batch_s=batch_s, threads=self.threads, world=self.world)
 
     def _select(self, figures: dict[str, Any]) -> bool:
         """Keep the weights if they are the best so far; says whether they are."""

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from rapport.models.ser.classifier import SpeechEmotionClassifier
+from rapport.models.ser.inference import Predictor
 from rapport.training.clips import Batch, Clips, read_ahead
 from rapport.training.metrics import classification_metrics, confusion_counts, scores_of
 from rapport.training.sampler import evaluation_batches
@@ -83,20 +84,36 @@ def predict_clips(
     model.eval()
     batches = evaluation_batches(clips.durations_s, batch_s, rank=world.rank, world_size=world.size)
     tasks: list[Callable[[], Batch]] = [partial(clips.batch, indices) for indices in batches]
-    mine, probabilities, domains_right = [np.zeros(0, np.int64)], [np.zeros((0, len(clips.emotions)))], 0
-    has_domains = False
+    found, domains_right = _nothing(clips), 0
     for indices, batch in zip(batches, read_ahead(tasks, threads), strict=True):
         batch = batch.to(device)
         output = model(batch.waveforms, batch.lengths)
-        mine.append(indices)
-        probabilities.append(output.logits.double().softmax(1).cpu().numpy())
+        found[indices] = output.logits.double().softmax(1).cpu().numpy()
         if output.domain_logits is not None:
-            has_domains = True
             domains_right += int((output.domain_logits.argmax(1) == batch.domains).sum())
     model.train(was_training)
-    parts = world.gather((np.concatenate(mine), np.concatenate(probabilities), domains_right))
-    order = np.concatenate([part[0] for part in parts])
-    found = np.zeros((len(clips), len(clips.emotions)))
-    found[order] = np.concatenate([part[1] for part in parts])
-    accuracy = sum(part[2] for part in parts) / len(clips) if has_domains else None
-    return Predictions(clips, found, accuracy)
+    right = sum(world.gather(domains_right)) / max(1, len(clips)) if model.domain is not None else None
+    return Predictions(clips, _shared(found, world), right)
+
+
+def answer_clips(model: SpeechEmotionClassifier, clips: Clips, *, batch_s: float = 240.0, world: World | None = None) -> Predictions:
+    """What the model will answer once saved, with everything that its `decoding` settings ask for; shared as by `predict_clips`."""
+    world = world or World()
+    was_training = model.training
+    predictor = Predictor(model, device=str(next(model.parameters()).device), batch_s=batch_s)
+    found = _nothing(clips)
+    for indices in evaluation_batches(clips.durations_s, batch_s, rank=world.rank, world_size=world.size):
+        found[indices] = predictor.probabilities([clips.load(clips.rows[i].utterance_id) for i in indices])
+    model.train(was_training)
+    return Predictions(clips, _shared(found, world))
+
+
+def _nothing(clips: Clips) -> npt.NDArray[np.float64]:
+    return np.full((len(clips), len(clips.emotions)), np.nan)
+
+
+def _shared(found: npt.NDArray[np.float64], world: World) -> npt.NDArray[np.float64]:
+    """The rows that any worker found."""
+    for part in world.gather(found):
+        found = np.where(np.isnan(found), part, found)
+    return found

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from rapport.training.evaluation import Predictions, predict_clips
-from tests.training.conftest import CORPORA, tone_clips
+from rapport.models.ser.inference import Predictor
+from rapport.training.evaluation import Predictions, answer_clips, predict_clips
+from tests.training.conftest import CORPORA, tone, tone_clips
 
 
 def test_predictions_do_not_depend_on_batching_and_leave_the_mode_alone(make_model):
@@ -21,6 +22,18 @@ def test_predictions_are_in_the_order_of_the_rows(make_model):
     with torch.no_grad():
         alone = model(batch.waveforms, batch.lengths).logits.softmax(1)[0]
     np.testing.assert_allclose(predict_clips(model, clips).probabilities[4], alone, atol=1e-5)
+
+
+def test_final_answers_are_those_of_the_saved_model(make_model, tmp_path):
+    model, clips = (
+        make_model(decoding={"warps": (0.9, 1.0, 1.1), "temperature": 2.0, "max_clip_s": 0.4, "window_s": 0.3}),
+        tone_clips(range(2)),
+    )
+    answers = answer_clips(model, clips)
+    model.save_pretrained(tmp_path)
+    saved = Predictor.from_pretrained(tmp_path, device="cpu").probabilities([tone(row.utterance_id) for row in clips.rows])
+    np.testing.assert_allclose(answers.probabilities, saved, atol=1e-5)
+    assert np.abs(answers.probabilities - predict_clips(model, clips).probabilities).max() > 1e-3
 
 
 def test_figures_of_an_epoch_count_what_is_there():
