@@ -189,3 +189,24 @@ def test_removing_takes_a_file_or_a_folder_and_minds_nothing_absent(tmp_path: Pa
     for name in ("folder", "file", "absent"):
         storage.remove(tmp_path / name)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_copy_outlives_its_source_and_follows_none_of_its_changes(root: str) -> None:
+    source, target = storage.join(root, "a", "file"), storage.join(root, "b", "deeper", "copy")
+    storage.write_bytes(source, b"first")
+    storage.copy_file(source, target)
+    storage.copy_file(source, target)
+    storage.write_bytes(source, b"second")
+    assert storage.read_bytes(target) == b"first"
+    storage.remove(source)
+    assert storage.read_bytes(target) == b"first"
+
+
+def test_sweeping_takes_old_leftovers_of_writers_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    for name, age_s in (("inner/file.1234abcd.tmp", 60), ("new.1234abcd.tmp", -60), ("file", 60)):
+        (tmp_path / name).write_bytes(b"x")
+        os.utime(tmp_path / name, (1000 - age_s, 1000 - age_s))
+    storage.sweep(tmp_path, before_s=1000)
+    assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == ["file", "new.1234abcd.tmp"]
+    storage.sweep(tmp_path / "absent", before_s=1000)
