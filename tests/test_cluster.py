@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from rapport.ray_jobs.upload import MAX_UPLOAD_BYTES, uploaded_files
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -62,7 +62,7 @@ INFINITE[-1] = np.inf
 FLAC = in_format(tone(2.0), format="FLAC")
 OGG = in_format(tone(2.0), format="OGG")
 
-DAMAGED = {
+DAMAGED: dict[str, tuple[bytes | Path, str]] = {
     "a git-LFS pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 72862\n", "lfs_pointer"),
     "no bytes": (b"", "empty"),
     "text": (b"actor,emotion\n1001,ANG\n" * 20, "not_audio"),

@@ -84,7 +84,12 @@ def test_rows_of_one_long_recording_read_it_once(tmp_path, monkeypatch):
     row = clip(tmp_path, "dialogue.wav", data=encode_wav(noise(0, 48_000)))
     reads: list[str] = []
     read_bytes = storage.read_bytes
-    monkeypatch.setattr(storage, "read_bytes", lambda path: reads.append(path) or read_bytes(path))
+
+    def counted(path: str) -> bytes:
+        reads.append(path)
+        return read_bytes(path)
+
+    monkeypatch.setattr(storage, "read_bytes", counted)
     turns = tuple(replace(row, utterance_id=f"own/{i}", start_s=i * 0.5, end_s=i * 0.5 + 0.4) for i in range(4))
     records = [o.record for o in outcomes(Chunk(0, "k", turns), LIMITS)]
     assert len(reads) == 1
