@@ -184,7 +184,7 @@ def finish_corpus(plan: Plan, chunks: Iterable[Mapping[str, Any]]) -> dict[str, 
     lines = "".join(f"{sha256}  {item.path}\n" for item, sha256 in zip(plan.items, hashes, strict=True))
     manifest = {
         "kind": "synthetic corpus",
-        "generator": {"name": "rapport", "version": __version__, **plan.recipe["voice"]},
+        "generator": {"name": "rapport", "version": __version__},
         "recipe": plan.recipe,
         "files": len(hashes),
         "hours": round(sum(chunk["speech_s"] for chunk in told) / 3600, 4),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from rapport import __version__
 from rapport.core import storage
 from rapport.core.errors import RapportError
 from rapport.datasets.synthetic.maker import MakeCorpusConfig, Plan, finish_corpus, make_chunk, plan_corpus
@@ -52,7 +53,8 @@ def test_what_is_there_stays_and_what_is_missing_is_made(tmp_path: Path) -> None
 def test_the_manifest_tells_where_it_came_from(tmp_path: Path) -> None:
     make(plan_corpus(settings(tmp_path, seed=7), espeak.load))
     manifest = storage.read_manifest(tmp_path)
-    assert manifest["generator"]["engine"] == "espeak-ng"
+    assert manifest["generator"] == {"name": "rapport", "version": __version__}
+    assert manifest["recipe"]["voice"] == {"engine": "espeak-ng", "version": espeak.load().provenance["version"]}
     assert manifest["recipe"]["seed"] == 7
     assert "layout: ravdess" in manifest["config"]
     assert "machine" in manifest["licence"]
