@@ -93,6 +93,15 @@ def train(config: TrainSerConfig, *, callbacks: Sequence["UserCallback"] = (), q
     return result
 
 
+def for_search(config: TrainSerConfig) -> TrainSerConfig:
+    """The same settings for a trial of a search: corpora named by folder, as trials have storage roots of their own, and no test."""
+    from rapport.core.config import with_values
+    from rapport.ray_jobs.ser_training.data import find_sources
+
+    sources = find_sources(config)
+    return with_values(config, {"corpora": sources.corpora, "test_corpora": (), "noise": sources.noise, "test": False})
+
+
 def make_trainer(config: TrainSerConfig, sources: "Sources", callbacks: Sequence["UserCallback"] = ()) -> "TorchTrainer":
     """The Ray trainer of a run. Ray must be initialised."""
     # Ray's controller takes reports up once in this while, and a second report waits for the first: epochs may be shorter than 2 s.

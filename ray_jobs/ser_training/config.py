@@ -36,6 +36,8 @@ class TrainSerConfig(JobConfig):
     """Prepared corpora to train, validate and test on: names, or folders and URIs, separated by commas."""
     test_corpora: tuple[str, ...] = ()
     """Prepared corpora to test on besides, each as a whole (one that is trained on: its test side)."""
+    test: bool = True
+    """Look at the test clips, once, after the training; a search for settings leaves them alone."""
     noise: str | None = None
     """Prepared corpus of noise for augment.noise: a name, folder or URI."""
     split: SplitConfig = SplitConfig()

@@ -140,7 +140,7 @@ def build_data(config: TrainSerConfig, sources: Sources) -> ClassifierData:
     return ClassifierData(
         clips(selection.train),
         clips(selection.validation) if selection.validation else None,
-        {name: clips(rows) for name, rows in selection.tests.items()},
+        {name: clips(rows) for name, rows in selection.tests.items()} if config.test else {},
         make_augment(config.augment, noises) if config.augment.active else None,
     )
 
