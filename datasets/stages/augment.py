@@ -28,9 +28,10 @@ class Augment:
 
     def __init__(self, config: AugmentConfig, noises: Sequence[Samples] = (), impulse_responses: Sequence[Samples] = ()):
         self.config = config
-        self.noises = [n for n in noises if len(n) and effects.power(n) > 0]
+        # Kept as the sequence it is: a hundred hours of noise are read from disk one recording at a time.
+        self.noises = noises
         self.impulse_responses = list(impulse_responses)
-        if config.noise.p > 0 and not self.noises:
+        if config.noise.p > 0 and not any(len(n) and effects.power(n) > 0 for n in noises):
             raise RapportError(
                 f"augment.noise.p is {config.noise.p} but there is no noise: name a prepared noise corpus, or set augment.noise.p to 0"
             )
