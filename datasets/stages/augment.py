@@ -75,7 +75,7 @@ class Augment:
     def _noise(self, samples: Samples, random: Random) -> Samples:
         config = self.config.noise
         snr_db = random.uniform(*config.snr_db)
-        noise = stretch_of(self.noises[random.integers(len(self.noises))], len(samples), random)
+        noise = stretch_of(self.noises[int(random.integers(len(self.noises)))], len(samples), random)
         return effects.mix_at_snr(samples, noise, snr_db, over_active_speech=config.speech_level == "active")
 
     def _gaussian(self, samples: Samples, random: Random) -> Samples:
