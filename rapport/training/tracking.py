@@ -3,18 +3,19 @@
 metrics.jsonl     one line an epoch, the records of the history
 confusions.npy    [epochs evaluated, E, E] counts on validation, true emotion along the rows
 progress.json     how far it is, rewritten about once a second
-tensorboard/      Loss, Accuracy, UAR, F1, Recall/<emotion>, UAR_corpus/<corpus>, LearningRate by epoch; steps/ by optimiser step
+tensorboard/      Loss, Accuracy, UAR, F1, Recall/<emotion>, UAR_corpus/<corpus>, LearningRate, ConfusionMatrix by epoch; steps/ by step
 """
 
 import io
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from torch.utils.tensorboard import SummaryWriter
 
 from rapport.core import storage
@@ -57,14 +58,19 @@ class Tracker:
         settings: Mapping[str, Any],
         history: Sequence[Mapping[str, Any]] = (),
         step: int = 0,
+        draw: Callable[[npt.ArrayLike], npt.NDArray[np.uint8]] | None = None,
     ) -> None:
         """`folder` is the run folder; `settings` go to MLflow; `history` and `step` say where a resumed training begins.
+
+        `draw` turns a confusion matrix [E, E] into a picture [height, width, 3], which TensorBoard then shows of every epoch that is the
+        best so far.
 
         Raises RapportError when MLflow is asked for but not installed.
         """
         self.folder, self.config = folder, config
         self.history = [dict(record) for record in history]
         self._told_s = 0.0
+        self._draw = draw
         self._mlflow = _MlflowRun(folder, config, name, settings) if config.mlflow_uri else None
         # TensorBoard writes to disk only: for an object store it is copied after each epoch.
         self._copies = not storage.is_local(folder)
@@ -110,6 +116,9 @@ class Tracker:
         if self._epochs is not None and self._steps is not None:
             for tag, value in values.items():
                 self._epochs.add_scalar(tag, value, record["epoch"])
+            if self._draw is not None and record.get("best"):
+                picture = self._draw(record["validation"]["confusion"])
+                self._epochs.add_image("ConfusionMatrix", picture, record["epoch"], dataformats="HWC")
             self._epochs.flush()
             self._steps.flush()
             self._copy_events()

@@ -4,6 +4,8 @@ import json
 import os
 import random
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -16,15 +18,18 @@ import safetensors.numpy
 import yaml
 
 from rapport.core import storage
+from rapport.core.config import dump_config
 from rapport.core.errors import RapportError
 from rapport.models.ser.classifier import SpeechEmotionClassifier
 from rapport.models.ser.inference import Predictor
+from rapport.ray_jobs.ser_training.config import TrainSerConfig
 from rapport.ray_jobs.train_ser import run
 from tests.models.ser.conftest import write_encoder
 from tests.toy_ser import EMOTIONS, prepare_toys, toy_settings
 
 # Long enough to be killed in the middle.
-LONG = {"training": {"epochs": 10, "save_every_steps": 1}}
+LONG = {"training": {"epochs": 10, "save_every_steps": 1}, "augment": {"gain": {"p": 1.0}, "equaliser": {"p": 0.5}}}
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +52,12 @@ def history(result: dict[str, Any]) -> list[dict[str, Any]]:
 
 def weights(result: dict[str, Any], folder: str = "") -> dict[str, np.ndarray]:
     return safetensors.numpy.load_file(Path(result["model"]) / folder / "model.safetensors")
+
+
+def command(config: TrainSerConfig, folder: Path, *flags: str) -> list[str]:
+    path = folder / f"{config.name}.yaml"
+    path.write_text(dump_config(config))
+    return [sys.executable, "-m", "rapport.ray_jobs.train_ser", "--config", str(path), *flags]
 
 
 def kill_worker(folder: Path, killed: list[int]) -> None:
@@ -96,8 +107,34 @@ def test_a_worker_that_dies_is_replaced_and_the_result_is_the_same(whole, root):
             assert np.array_equal(tensor, weights(struck, folder)[name]), name
 
 
+def test_killed_at_a_random_step_and_run_again_it_ends_as_if_never_killed(whole, root, tmp_path):
+    line = command(toy_settings(root, name="killed", **LONG), tmp_path)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with open(tmp_path / "log", "w") as log:
+        first = subprocess.Popen(line, cwd=ROOT, env=environment, stdout=log, stderr=log)
+        checkpoints = root / "runs/train_ser/killed/checkpoints"
+        wanted = random.randint(1, 25)
+        while first.poll() is None and not any(int(path.name[5:]) >= wanted for path in checkpoints.glob("step-*")):
+            time.sleep(0.01)
+        assert first.poll() is None, (tmp_path / "log").read_text()
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+    assert not (root / "runs/train_ser/killed/result.json").exists()
+
+    second = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert second.returncode == 0, second.stderr
+    assert "continuing from" in second.stderr
+    result = json.loads(second.stdout.splitlines()[-1])
+    assert result["resumed"]
+    assert result["tests"] == json.loads(json.dumps(whole["tests"]))
+    assert history(result) == history(whole)
+    for name, tensor in weights(whole).items():
+        assert np.array_equal(tensor, weights(result)[name]), name
+
+
 def test_two_workers_learn_what_one_learns_and_count_each_clip_once(root, ray_cluster, tmp_path):
-    # (A large eps, or Adam would make whole steps of rounding.) This encoder normalises each clip on its own and nothing here is random, so that only the sharing could make a difference.
+    # This encoder normalises each clip on its own and nothing here is random, so only the sharing could make a difference. (A large eps,
+    # or Adam would make whole steps of rounding.)
     write_encoder(tmp_path / "hubert", "hubert-layer")
     still = {name: 0.0 for name in ("hidden_dropout", "attention_dropout", "activation_dropout", "feat_proj_dropout")}
     facts = json.loads((tmp_path / "hubert/config.json").read_text())

@@ -19,7 +19,7 @@ def both() -> ClassifierData:
 
 
 def tracker(folder: Path, **changes) -> Tracker:
-    start = {name: changes.pop(name) for name in ("history", "step") if name in changes}
+    start = {name: changes.pop(name) for name in ("history", "step", "draw") if name in changes}
     return Tracker(str(folder), TrackingConfig(log_every_steps=2, **changes), name="run", settings={"lr": 1}, **start)
 
 
@@ -42,6 +42,25 @@ def test_every_figure_has_its_curve(both, make_model, settings, tmp_path):
     assert [json.loads(line)["epoch"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [1, 2]
     assert np.load(tmp_path / "confusions.npy").sum() == 2 * len(both.validation)
     assert json.loads((tmp_path / "progress.json").read_text()) == {"epoch": 2, "step": 12, "total_steps": 12}
+
+
+def test_every_best_epoch_has_its_confusion_picture(both, make_model, settings, tmp_path):
+    drawn = []
+
+    def draw(confusion):
+        drawn.append(confusion)
+        return np.full((4, 6, 3), 200, dtype=np.uint8)
+
+    tracks = tracker(tmp_path, draw=draw)
+    result = train_classifier(make_model(), both, settings(epochs=3, batch_size=8), report=tracks)
+    tracks.close()
+    best = [record for record in result.history if record["best"]]
+    assert drawn == [record["validation"]["confusion"] for record in best]
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    pictures = events.Images("ConfusionMatrix")
+    assert [picture.step for picture in pictures] == [record["epoch"] for record in best]
+    assert (pictures[0].height, pictures[0].width) == (4, 6)
 
 
 def test_a_resumed_training_continues_its_curves_without_repeats(both, make_model, settings, tmp_path):
