@@ -4,7 +4,7 @@
     python benchmarks/prepare.py --root /data/CREMA-D --corpus cremad --repeat 1 --rounds 5 --json prepare.json
 
 Every contender runs `decode_chunk` (read, hash, check, resample, write shard and table) on the same chunks with the same number of
-workers; they take turns, and start from a warm interpreter, pool or cluster. Without --root a small synthetic corpus is made.
+workers; they take turns, and each warms up before its turn. Without --root a small synthetic corpus is made.
 Needs the `bench` group: `uv sync --group bench`.
 """
 
@@ -59,12 +59,12 @@ def measure(plan: Plan, workers: int, rounds: int, scratch: Path) -> tuple[float
             f"daft, {workers} processes": partial(_daft, workers, True),
             "daft, own choice": partial(_daft, workers, None),
         }
-        for contender in contenders.values():
-            list(contender(_into(plan, scratch / "warm", plan.pending[: 4 * workers])))
-            shutil.rmtree(scratch / "warm")
         names = list(contenders)
         for turn in range(rounds):
             for name in names[turn % len(names) :] + names[: turn % len(names)]:
+                # Ray stops workers that were idle for ten seconds, and they were while the others had their turn.
+                list(contenders[name](_into(plan, scratch / "warm", plan.pending[: 4 * workers])))
+                shutil.rmtree(scratch / "warm")
                 target = scratch / "run"
                 work = _into(plan, target, plan.pending)
                 os.sync()  # what the one before wrote is not this one's burden
@@ -150,7 +150,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", help="folder of the corpus as published; without it, tones are made")
     parser.add_argument("--corpus", default="ravdess", help="its loader")
-    parser.add_argument("--repeat", type=int, default=20, help="how often the corpus is gone through in one run")
+    parser.add_argument("--repeat", type=int, default=10, help="how often the corpus is gone through in one run")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--chunk-size", type=int, default=64)
