@@ -13,6 +13,7 @@ from torch import nn
 from rapport.core import storage
 from rapport.core.errors import RapportError
 from rapport.models.ser.classifier import SpeechEmotionClassifier
+from rapport.ray_jobs.reports.confusion import confusion_figure, pixels
 from rapport.ray_jobs.ser_training.config import TrainSerConfig
 from rapport.ray_jobs.ser_training.data import Sources, build_data, spread
 from rapport.ray_jobs.ser_training.run_folder import (
@@ -118,6 +119,7 @@ def _tracker(config: TrainSerConfig, folder: str, checkpoint: Checkpoint | None)
         settings=flat_settings(config),
         history=progress.history if progress else (),
         step=progress.step if progress else 0,
+        draw=lambda confusion: pixels(confusion_figure(confusion, config.model.emotions)),
     )
 
 
