@@ -106,10 +106,6 @@ def make_trainer(config: TrainSerConfig, sources: "Sources", callbacks: Sequence
     """The Ray trainer of a run. Ray must be initialised."""
     # Ray's controller takes reports up once in this while, and a second report waits for the first: epochs may be shorter than 2 s.
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
-    # A Ray that was started for this job ends with it: there is no placement group to clean up after it, nor a node to be reclaimed.
-    own = not os.environ.get("RAY_ADDRESS")
-    if own:
-        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     from dataclasses import asdict
 
     import ray
@@ -120,6 +116,11 @@ def make_trainer(config: TrainSerConfig, sources: "Sources", callbacks: Sequence
     from rapport.ray_jobs.ser_training.trainer import LocalTrainer
     from rapport.ray_jobs.ser_training.worker import train_worker
 
+    # A Ray that was started for this job ends with it: there is no placement group to clean up after it, nor a node to be reclaimed.
+    # In an actor, such as the trial of a search, it does not.
+    own = not os.environ.get("RAY_ADDRESS") and ray.get_runtime_context().get_actor_id() is None
+    if own:
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     workers = config.workers
     use_gpu = workers.use_gpu == "yes" or (workers.use_gpu == "auto" and ray.cluster_resources().get("GPU", 0) >= workers.count)
     free = int(ray.available_resources().get("CPU", 1)) // workers.count

@@ -2,7 +2,7 @@
 
 metrics.jsonl     one line an epoch, the records of the history
 confusions.npy    [epochs evaluated, E, E] counts on validation, true emotion along the rows
-progress.json     how far it is, rewritten about once a second
+progress.json     how far it is, rewritten every second or so
 tensorboard/      Loss, Accuracy, UAR, F1, Recall/<emotion>, UAR_corpus/<corpus>, LearningRate, ConfusionMatrix by epoch; steps/ by step
 """
 
@@ -70,6 +70,8 @@ class Tracker:
         self.folder, self.config = folder, config
         self.history = [dict(record) for record in history]
         self._told_s = 0.0
+        # A write to an object store takes as long as a step.
+        self._tells_every_s = 1.0 if storage.is_local(folder) else 15.0
         self._draw = draw
         self._mlflow = _MlflowRun(folder, config, name, settings) if config.mlflow_uri else None
         # TensorBoard writes to disk only: for an object store it is copied after each epoch.
@@ -89,7 +91,7 @@ class Tracker:
             self._steps.add_scalar("Loss", report.loss(), report.step)
             for part, rate in report.learning_rates.items():
                 self._steps.add_scalar(f"LearningRate/{part}", rate, report.step)
-        if report.record is not None or now_s - self._told_s >= 1:
+        if report.record is not None or now_s - self._told_s >= self._tells_every_s:
             self._told_s = now_s
             where = {"epoch": report.epoch, "step": report.step, "total_steps": report.total_steps}
             storage.write_bytes(storage.join(self.folder, PROGRESS), json.dumps(where).encode())

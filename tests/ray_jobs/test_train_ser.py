@@ -176,6 +176,10 @@ def test_saved_figures_are_those_of_the_saved_model_as_it_answers(whole, root):
     assert right / len(rows) == pytest.approx(whole["tests"]["held_out"]["wa"])
 
 
-def test_what_the_user_can_mend_is_told_at_once(root, ray_cluster):
+def test_what_the_user_can_mend_is_told_at_once_and_a_fresh_run_moves_an_earlier_one_aside(root, ray_cluster):
+    earlier = root / "runs/train_ser/broken"
+    storage.write_json(earlier / "result.json", {"name": "earlier"})
     with pytest.raises(RapportError, match="cannot load the encoder"):
-        run(toy_settings(root, name="broken", model={"encoder": {"name": "./no/such/encoder"}}))
+        run(toy_settings(root, name="broken", fresh=True, model={"encoder": {"name": "./no/such/encoder"}}))
+    aside = list(earlier.parent.glob("broken.before-*"))
+    assert [storage.read_json(folder / "result.json") for folder in aside] == [{"name": "earlier"}]

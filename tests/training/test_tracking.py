@@ -88,6 +88,15 @@ def test_a_resumed_training_continues_its_curves_without_repeats(both, make_mode
     assert [json.loads(line)["epoch"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [1, 2, 3]
 
 
+def test_curves_reach_storage_that_is_no_disk(both, make_model, settings, tmp_path, monkeypatch):
+    monkeypatch.setattr("rapport.core.storage.is_local", lambda path: False)
+    tracks = tracker(tmp_path)
+    train_classifier(make_model(), both, settings(epochs=1), report=tracks)
+    tracks.close()
+    assert curves(tmp_path / "tensorboard")["UAR/Val"] == [1]
+    assert list((tmp_path / "tensorboard" / "steps").iterdir())
+
+
 def test_curves_can_be_left_out(both, make_model, settings, tmp_path):
     tracks = tracker(tmp_path, tensorboard=False)
     train_classifier(make_model(), both, settings(epochs=1), report=tracks)
