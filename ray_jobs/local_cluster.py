@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rapport.ray_jobs.checks import port_is_free
+from rapport.ray_jobs.provenance import revision
 from rapport.ray_jobs.runtime import start_ray
 
 if TYPE_CHECKING:
@@ -56,7 +57,9 @@ class LocalCluster:
         Stops the job when it is interrupted itself.
         """
         began_s, last = time.monotonic(), ""
-        runtime_env = {"working_dir": str(_ROOT)} if (_ROOT / "pyproject.toml").is_file() else {}
+        runtime_env: dict[str, Any] = {"env_vars": {"RAPPORT_REVISION": revision()}}
+        if (_ROOT / "pyproject.toml").is_file():
+            runtime_env["working_dir"] = str(_ROOT)
         job_id = self._client.submit_job(entrypoint=command, runtime_env=runtime_env)
         try:
             while not (status := self._client.get_job_status(job_id)).is_terminal():
