@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _ROOT = Path(__file__).resolve().parents[1]
 _POLL_S = 0.4
+_AGENT_WAIT_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class LocalCluster:
         runtime_env: dict[str, Any] = {"env_vars": {"RAPPORT_REVISION": revision()}}
         if (_ROOT / "pyproject.toml").is_file():
             runtime_env["working_dir"] = str(_ROOT)
-        job_id = self._client.submit_job(entrypoint=command, runtime_env=runtime_env)
+        job_id = self._submit(command, runtime_env)
         try:
             while not (status := self._client.get_job_status(job_id)).is_terminal():
                 time.sleep(_POLL_S)
@@ -73,6 +74,17 @@ class LocalCluster:
             raise
         log = self._client.get_job_logs(job_id)
         return Outcome(status == "SUCCEEDED", _last_object(log), log, time.monotonic() - began_s)
+
+    def _submit(self, command: str, runtime_env: dict[str, Any]) -> str:
+        """The id of the submitted job. The job server answers some seconds before the agent that starts jobs has come up."""
+        deadline_s = time.monotonic() + _AGENT_WAIT_S
+        while True:
+            try:
+                return self._client.submit_job(entrypoint=command, runtime_env=runtime_env)
+            except RuntimeError as error:
+                if "No available agent" not in str(error) or time.monotonic() > deadline_s:
+                    raise
+                time.sleep(1)
 
 
 @contextmanager
