@@ -25,6 +25,7 @@ from rapport.models.find import find_model
 from rapport.ray_jobs.live.display import Show, as_row, chosen_display, display
 from rapport.ray_jobs.live.listener import Listener, ListenerConfig, Moment, Said
 from rapport.ray_jobs.live.sources import Microphone, Recording, Source, microphones
+from rapport.ray_jobs.live.words import transcriber_process
 from rapport.ray_jobs.runtime import job
 
 _SHOWN_EVERY_S = 0.08
@@ -96,19 +97,18 @@ def run(config: ListenSerConfig) -> dict[str, Any]:
         return {"microphones": found}
     source: Source = Recording(config.wav, config.speed) if config.wav else Microphone(config.microphone)
 
-    from rapport.models.backends.transcribers import load_transcriber
     from rapport.models.ser.inference import Predictor
 
     predictor = Predictor.from_pretrained(find_model(config.model, "ser", config.storage), device=config.device)
-    transcriber = load_transcriber(config.transcriber)
 
     def predict(samples: np.ndarray) -> dict[str, float]:
         return predictor.predict([samples])[0].scores
 
     window_s = config.window_s or predictor.window_s
-    listener = Listener(predict, window_s, config.listener, transcriber.transcribe if transcriber else None, lossless=not source.paced)
-    with display(chosen_display(config.output), f"Listening to {source.name}", listener) as show:
-        return listen(source, listener, show, config.seconds).result(listener)
+    with transcriber_process(config.transcriber) as transcribe:
+        listener = Listener(predict, window_s, config.listener, transcribe, lossless=not source.paced)
+        with display(chosen_display(config.output), f"Listening to {source.name}", listener) as show:
+            return listen(source, listener, show, config.seconds).result(listener)
 
 
 def listen(source: Source, listener: Listener, show: Show, seconds: float | None = None) -> Summary:

@@ -31,6 +31,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 _HEALTH_KEPT_S = 2.0
+_FACTS_KEPT_S = 10.0
 _DESCRIPTION = """
 The emotion in a clip of speech, as a whole and over time.
 
@@ -50,17 +51,27 @@ class EmotionRequests:
     transcribes: bool
     decoder: SpeechDecoder = field(init=False)
     _health: tuple[float, Health] | None = None
+    _facts: tuple[float, ModelFacts] | None = None
 
     def __post_init__(self) -> None:
         self.decoder = SpeechDecoder(self.settings.audio, self.settings.decode_threads)
 
     async def answer(
-        self, upload: UploadFile, *, param: str, window_s: float | None, hop_s: float | None, timeline: bool, transcribe: bool
+        self, upload: UploadFile, *, param: str, window_s: float | None, hop_s: float | None, timeline: bool, transcribe: bool | None
     ) -> EmotionAnswer:
-        """The emotion of an upload. Raises ApiError for everything that the client can mend."""
+        """The emotion of an upload; `transcribe` None gives the words where this server can.
+
+        Raises ApiError for everything that the client can mend.
+        """
         if transcribe and not self.transcribes:
             raise ApiError(400, "this server has no transcriber: deploy it with --transcriber pocketsphinx", param="transcribe")
         speech = await self.decoder.read(upload, param)
+        short = speech.duration_s <= self.settings.max_transcribe_s
+        if transcribe and not short:
+            message = f"the clip lasts {speech.duration_s:.1f} s, words are given for up to {self.settings.max_transcribe_s:g} s"
+            raise ApiError(400, f"{message} (max_transcribe_s)", param="transcribe", code="too_long_to_transcribe")
+        if transcribe is None:
+            transcribe = self.transcribes and short
         window_s, hop_s = await self._windows(speech, window_s, hop_s) if timeline else (None, None)
         words = self.service.transcribe(speech.samples) if transcribe else _nothing()
         analysis, text = await self._in_time(_both(self.service.analyse(speech.samples, window_s, hop_s), words))
@@ -76,8 +87,11 @@ class EmotionRequests:
         return window_s, hop_s
 
     async def facts(self) -> ModelFacts:
-        """What the model is."""
-        return await self._in_time(self.service.facts())
+        """What the model is. Asked for again every ten seconds: another one may have been deployed."""
+        now = time.monotonic()
+        if self._facts is None or now - self._facts[0] > _FACTS_KEPT_S:
+            self._facts = now, await self._in_time(self.service.facts())
+        return self._facts[1]
 
     async def health(self) -> Health:
         """The outcome of a short clip through the model; an outcome that is two seconds old is still good."""

@@ -34,7 +34,7 @@ def add_compatibility_routes(api: APIRouter, work: EmotionRequests, errors: dict
     """Add POST /inference and POST /analyze."""
 
     async def whole(upload: UploadFile, param: str) -> EmotionAnswer:
-        return await work.answer(upload, param=param, window_s=None, hop_s=None, timeline=False, transcribe=work.transcribes)
+        return await work.answer(upload, param=param, window_s=None, hop_s=None, timeline=False, transcribe=None)
 
     @api.post("/inference", response_model=Inference, responses=errors, tags=["compatibility"], summary="Field `audio`")
     async def inference(audio: Annotated[UploadFile, _RECORDING]) -> Inference:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,13 @@ from ray import serve
 from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
 
-from rapport.core.audio import SAMPLE_RATE_HZ
+from rapport.core.audio import SAMPLE_RATE_HZ, voice_activity
 from rapport.serve_apps.http.errors import busy
 from rapport.serve_apps.speech_emotion.answers import Analysis, ModelFacts, WindowScores
 from rapport.serve_apps.speech_emotion.batches import LengthBatches, Scores
 from rapport.serve_apps.speech_emotion.settings import EmotionSettings
+
+_PIECE_S = 12.0
 
 
 class EmotionModel:
@@ -75,7 +78,24 @@ class EmotionTranscriber:
 
     async def transcribe(self, samples: np.ndarray) -> str:
         """The words of 16 kHz speech [S]."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._transcriber.transcribe, samples)
+        # Piece by piece: a transcriber may hold Python's lock while it computes, and a request may be given up in between.
+        run = asyncio.get_running_loop().run_in_executor
+        words = [await run(self._thread, self._transcriber.transcribe, samples[first:end]) for first, end in pieces(samples, _PIECE_S)]
+        return " ".join(text for text in words if text)
+
+
+def pieces(samples: np.ndarray, longest_s: float) -> list[tuple[int, int]]:
+    """(first, end) of stretches of the samples [S], 16 kHz, cut in the pauses between voice; a longer stretch of voice is cut anyway."""
+    longest = round(longest_s * SAMPLE_RATE_HZ)
+    if len(samples) <= longest:
+        return [(0, len(samples))]
+    voiced = voice_activity(samples)
+    pauses = [round((a + b) / 2 * SAMPLE_RATE_HZ) for (_, a), (b, _) in pairwise(voiced)]
+    cuts = [0]
+    while len(samples) - cuts[-1] > longest:
+        within = [pause for pause in pauses if cuts[-1] < pause <= cuts[-1] + longest]
+        cuts.append(within[-1] if within else cuts[-1] + longest)
+    return list(pairwise([*cuts, len(samples)]))
 
 
 class DeployedService:

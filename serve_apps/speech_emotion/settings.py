@@ -18,6 +18,8 @@ class EmotionSettings(Config):
     """Which clips are accepted."""
     max_windows: int = Field(default=600, ge=1)
     """Most windows in one answer; a smaller hop_s is refused."""
+    max_transcribe_s: float = Field(default=60.0, gt=0)
+    """Longest clip whose words may be asked for: the transcriber is far slower than the classifier."""
     decode_threads: int = Field(default=2, ge=1)
     """Uploads decoded at the same time per ingress replica."""
     compatibility_routes: bool = True

@@ -1,16 +1,20 @@
 """The live mode from its command line, with a recording as microphone."""
 
 import json
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from rapport.core.errors import RapportError
 from rapport.ray_jobs.listen_ser import ListenSerConfig, listen, run
 from rapport.ray_jobs.live.display import as_line, chosen_display, display, waveform
 from rapport.ray_jobs.live.listener import Listener, ListenerConfig, Moment, Said
 from rapport.ray_jobs.live.sources import Recording
+from rapport.ray_jobs.live.words import transcriber_process
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +40,27 @@ def test_a_recording_is_heard_from_end_to_end(ser_model: Path, talk: Path, capsy
     assert all(isinstance(utterance["text"], str) for utterance in result["utterances"]), "pocketsphinx wrote something down"
     spoken = next(row for row in moments if row["emotion"])
     assert sum(spoken["smoothed"].values()) == pytest.approx(1, abs=1e-3)
+
+
+def test_a_transcriber_that_holds_the_lock_freezes_nothing() -> None:
+    # PocketSphinx keeps Python's lock for as long as it computes: on a thread of this process, nothing else would run meanwhile.
+    voice = np.random.default_rng(0).normal(0, 0.1, 5 * 16_000).astype(np.float32)
+    with transcriber_process("pocketsphinx") as transcribe:
+        assert transcribe is not None
+        thread = threading.Thread(target=transcribe, args=(voice,))
+        began_s = last_s = time.monotonic()
+        thread.start()
+        longest_s = 0.0
+        while thread.is_alive():
+            time.sleep(0.005)
+            longest_s, last_s = max(longest_s, time.monotonic() - last_s), time.monotonic()
+        took_s = time.monotonic() - began_s
+    assert longest_s < max(0.1, took_s / 3)
+
+
+def test_a_wrong_transcriber_is_named() -> None:
+    with pytest.raises(RapportError, match="pocketsphinx"), transcriber_process("pocketsphinks"):
+        pass
 
 
 def test_lines_are_printed_where_there_is_no_terminal(ser_model: Path, talk: Path, capsys: pytest.CaptureFixture[str]) -> None:

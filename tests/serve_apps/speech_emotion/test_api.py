@@ -69,6 +69,14 @@ def test_words_come_when_asked_for(client, service, voice, wav) -> None:
     assert refused.json()["error"]["param"] == "transcribe"
 
 
+def test_words_of_a_long_clip_are_refused_but_not_its_emotion(service, voice, wav) -> None:
+    client = client_of(service, EmotionSettings(max_transcribe_s=1.0), transcribes=True)
+    data = wav(voice(1.5))
+    assert upload(client, data, transcribe="true").json()["error"]["code"] == "too_long_to_transcribe"
+    assert upload(client, data).status_code == 200
+    assert upload(client, data, "/analyze").json()["transcription"] == ""
+
+
 @pytest.mark.parametrize("name", ["testing.m4a", "perfect-alley1.ogg", "stereo_24bit.WAV"])
 def test_many_formats_are_read(client, shared_data, name: str) -> None:
     response = upload(client, (shared_data / "audio_formats" / name).read_bytes())
