@@ -9,6 +9,8 @@ import logging
 import os
 import shlex
 import shutil
+import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -18,16 +20,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rapport.core.errors import RapportError
 from rapport.ray_jobs.checks import port_is_free
 from rapport.ray_jobs.provenance import revision
-from rapport.ray_jobs.runtime import start_ray
+from rapport.ray_jobs.runtime import ensure_token
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
+# Ray reads this once, when it is imported, and whatever lists the files of an upload imports it.
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+
 _ROOT = Path(__file__).resolve().parents[1]
 _POLL_S = 0.4
-_AGENT_WAIT_S = 120.0
+_AGENT_WAIT_S = 60.0
+_START_WAIT_S = 120.0
+_STOP_WAIT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,32 +101,71 @@ def local_cluster(num_cpus: int | None = None) -> Iterator[LocalCluster]:
 
     It keeps its files in a folder of its own and takes free ports, so that other clusters on this computer are left in peace.
     """
-    # This cluster, not one that the shell points at.
-    os.environ.pop("RAY_ADDRESS", None)
-    # Jobs run the first `python` they find: let it be this one.
-    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    port = free_port(8265)
+    ensure_token()
+    # Jobs run the first `python` they find: let it be this one. And no other cluster that the shell points at.
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    dashboard_port = free_port(8265)
     # Short, and not in TMPDIR: the path of a Unix socket has room for 100 characters.
     folder = tempfile.mkdtemp(prefix="rapport-", dir="/tmp")
+    options = {
+        "num-cpus": num_cpus or os.cpu_count() or 1,
+        "object-store-memory": 512 * 2**20,
+        "node-ip-address": "127.0.0.1",
+        "port": free_port(6379),
+        "ray-client-server-port": free_port(10001),
+        "dashboard-host": "127.0.0.1",
+        "dashboard-port": dashboard_port,
+        # ray.init cannot move this one, and without it the cluster takes no jobs where another Ray runs.
+        "dashboard-agent-listen-port": free_port(52365),
+        "temp-dir": folder,
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "ray.scripts.scripts",
+        "start",
+        "--head",
+        "--block",
+        "--include-dashboard=true",
+        "--disable-usage-stats",
+    ]
+    command += [f"--{name}={value}" for name, value in options.items()]
+    log_path = Path(folder) / "start.log"
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
     try:
-        with start_ray(
-            num_cpus,
-            object_store_mib=512,
-            include_dashboard=True,
-            dashboard_host="127.0.0.1",
-            dashboard_port=port,
-            log_to_driver=False,
-            _temp_dir=folder,
-        ):
-            from ray.job_submission import JobSubmissionClient
-
-            # They tell of every package and of what Ray leaves out of it; the import above sets their levels.
-            for name in ("ray._private.runtime_env.working_dir", "ray.dashboard.modules.dashboard_sdk"):
-                logging.getLogger(name).setLevel(logging.ERROR)
-            address = f"http://127.0.0.1:{port}"
-            yield LocalCluster(address, JobSubmissionClient(address))
+        yield LocalCluster(*_connect(f"http://127.0.0.1:{dashboard_port}", process, log_path))
     finally:
+        process.terminate()
+        try:
+            process.wait(_STOP_WAIT_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _connect(address: str, process: subprocess.Popen[bytes], log_path: Path) -> tuple[str, "JobSubmissionClient"]:
+    """The address of the job server and a client of it, once it answers.
+
+    Raises RapportError when Ray does not come up.
+    """
+    from ray.job_submission import JobSubmissionClient
+
+    # They tell of every package and of what Ray leaves out of it; the import above sets their levels.
+    for name in ("ray._private.runtime_env.working_dir", "ray.dashboard.modules.dashboard_sdk"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    deadline_s = time.monotonic() + _START_WAIT_S
+    while True:
+        try:
+            return address, JobSubmissionClient(address)
+        except (ConnectionError, RuntimeError) as error:
+            if process.poll() is None and time.monotonic() < deadline_s:
+                time.sleep(0.5)
+                continue
+            told = log_path.read_text(encoding="utf-8", errors="replace")[-2000:]
+            raise RapportError(f"Ray did not start on this computer within {_START_WAIT_S:.0f} s ({error}); it said:\n{told}") from error
 
 
 def free_port(first: int) -> int:
