@@ -221,7 +221,7 @@ class _Training:
     def _step(self, group: list[Batch]) -> None:
         """One optimiser step on the summed gradients of a group of batches."""
         progress = self.progress
-        _seed_everything(derive_seed(self.seed, "step", progress.epoch, progress.batch, self.world.rank))
+        _seed_everything(derive_seed(self.seed, "step", progress.epoch, progress.batch, self.world.rank), self.device)
         rate = self.rate(progress.step)
         set_rate(self.optimizer, rate)
         if self.model.domain is not None and self.config.domain_ramp:
@@ -297,9 +297,12 @@ class _Training:
         return self.progress.seconds
 
 
-def _seed_everything(seed: int) -> None:
+def _seed_everything(seed: int, device: torch.device) -> None:
     """Every generator that a layer or a library may draw from, so that nothing random carries over from step to step."""
-    torch.manual_seed(seed)
+    # torch.manual_seed would also note its caller for devices that are not in use, which takes a millisecond.
+    torch.default_generator.manual_seed(seed)
+    if device.type in ("cuda", "mps"):
+        getattr(torch, device.type).manual_seed(seed)
     np.random.seed(seed % 2**32)
     random.seed(seed)
 
