@@ -154,7 +154,7 @@ def _connect(address: str, process: subprocess.Popen[bytes], log_path: Path) -> 
     from ray.job_submission import JobSubmissionClient
 
     # They tell of every package and of what Ray leaves out of it; the import above sets their levels.
-    for name in ("ray._private.runtime_env.working_dir", "ray.dashboard.modules.dashboard_sdk"):
+    for name in ("ray._private.runtime_env.packaging", "ray._private.runtime_env.working_dir", "ray.dashboard.modules.dashboard_sdk"):
         logging.getLogger(name).setLevel(logging.ERROR)
     deadline_s = time.monotonic() + _START_WAIT_S
     while True:
