@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from types import ModuleType
 from typing import Any, Literal
 
@@ -65,7 +66,7 @@ def deploy(app: str, args: Config, *, host: str = "127.0.0.1", port: int = 8000,
     from rapport.serve_apps.http.auth import check_bind, is_loopback
 
     check_bind(host)
-    _check_port(host, port)
+    check_port(host, port)
     module = plugins.load("serve_apps", app)
     logging.getLogger("ray.serve").setLevel(log_level)
     log = {"log_level": log_level}
@@ -109,8 +110,9 @@ def config_kind(app: str) -> type[ServeAppConfig]:
     return create_model(f"Serve{app.capitalize()}Config", __base__=(ServeAppConfig, module.Args), __doc__=ServeAppConfig.__doc__)
 
 
-def _chosen_app(argv: list[str]) -> str:
-    for flag, value in zip(argv, [*argv[1:], ""], strict=True):
+def chosen_app(argv: list[str]) -> str:
+    """The app that a command line names: it must be known before its flags can be read."""
+    for flag, value in pairwise([*argv, ""]):
         if flag == "--app":
             return value
         if flag.startswith("--app="):
@@ -118,7 +120,8 @@ def _chosen_app(argv: list[str]) -> str:
     return str(ServeAppConfig.model_fields["app"].default)
 
 
-def _check_port(host: str, port: int) -> None:
+def check_port(host: str, port: int) -> None:
+    """Nothing, if the port is free. Raises RapportError otherwise."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -127,14 +130,18 @@ def _check_port(host: str, port: int) -> None:
             raise RapportError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from error
 
 
+def last_error(told: str) -> str:
+    """The message of the last error in a text that may hold stack traces; without any, the text."""
+    errors = list(re.finditer(r"^(?:\w+\.)*\w*(?:Error|Exception): ", told, re.MULTILINE))
+    return told[errors[-1].end() :].strip()[:2000] if errors else told.strip()[:2000]
+
+
 def _cause(app: str) -> str:
-    """What the first replica that failed died of, without its stack trace."""
+    """What the first replica that failed died of."""
     from ray import serve
 
     status = serve.status().applications.get(app)
-    told = "\n".join(deployment.message for deployment in status.deployments.values()) if status else ""
-    errors = list(re.finditer(r"^(?:\w+\.)*\w*(?:Error|Exception): ", told, re.MULTILINE))
-    return told[errors[-1].end() :].strip()[:2000] if errors else told[:2000]
+    return last_error("\n".join(deployment.message for deployment in status.deployments.values())) if status else ""
 
 
 def _wait_until_healthy(url: str) -> None:
@@ -163,4 +170,4 @@ def _wait_for_signal() -> None:
 
 
 if __name__ == "__main__":
-    job(config_kind(_chosen_app(sys.argv[1:])), run)
+    job(config_kind(chosen_app(sys.argv[1:])), run)

@@ -1,0 +1,77 @@
+"""What is checked before an app is served."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from rapport.core import plugins
+from rapport.core.config import load_config
+from rapport.core.errors import RapportError
+from rapport.ray_jobs.serve_app import check_port, chosen_app, config_kind, last_error, run
+
+
+@pytest.fixture(autouse=True)
+def no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAPPORT_API_KEY", raising=False)
+
+
+def settings(*flags: str):
+    return load_config(config_kind("ser"), flags)
+
+
+@pytest.mark.parametrize("name", plugins.available("serve_apps"))
+def test_where_to_serve_and_what_the_app_takes_are_flags_alike(name: str) -> None:
+    config = load_config(config_kind(name), ["--port", "8001"])
+    app = plugins.load("serve_apps", name)
+    assert (config.host, config.port) == ("127.0.0.1", 8001)
+    assert set(app.Args.model_fields) <= set(type(config).model_fields)
+
+
+def test_nested_settings_reach_the_app() -> None:
+    config = settings("--model", "somewhere", "--endpoints.requests.max-pending", "3", "--replicas.max-replicas", "2")
+    args = plugins.load("serve_apps", "ser").Args.model_validate(config.model_dump(include={"model", "endpoints", "replicas"}))
+    assert (args.model, args.endpoints.requests.max_pending, args.replicas.max_replicas) == ("somewhere", 3, 2)
+
+
+@pytest.mark.parametrize(
+    ("argv", "app"), [([], "ser"), (["--port", "1"], "ser"), (["--app", "companion"], "companion"), (["--app=companion"], "companion")]
+)
+def test_the_app_is_known_before_its_flags_are(argv: list[str], app: str) -> None:
+    assert chosen_app(argv) == app
+
+
+def test_an_app_that_does_not_exist_is_named() -> None:
+    with pytest.raises(RapportError, match="no 'sre'"):
+        config_kind("sre")
+
+
+def test_a_server_without_a_key_does_not_listen_to_the_world() -> None:
+    with pytest.raises(RapportError, match="RAPPORT_API_KEY"):
+        run(settings("--host", "0.0.0.0"))
+
+
+def test_a_model_that_is_not_there_is_told_before_anything_starts(tmp_path: Path) -> None:
+    with pytest.raises(RapportError, match="does not exist"):
+        run(settings("--model", str(tmp_path / "absent")))
+    with pytest.raises(RapportError, match="train_ser"):
+        run(settings("--storage", str(tmp_path)))
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(RapportError, match=f"{port}.*--port"):
+            check_port("127.0.0.1", port)
+    check_port("127.0.0.1", port)
+
+
+def test_of_a_stack_trace_only_the_error_is_told() -> None:
+    trace = (
+        "The deployment failed to start 3 times in a row.\nTraceback (most recent call last):\n  File x\n    raise A(b)\n"
+        "ValueError: the first\n\nDuring handling:\nrapport.models.saving.ModelError: the weights do not fit:\n  missing: a\n  missing: b\n"
+    )
+    assert last_error(trace) == "the weights do not fit:\n  missing: a\n  missing: b"
+    assert last_error("not enough CPUs") == "not enough CPUs"
