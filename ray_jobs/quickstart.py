@@ -24,7 +24,7 @@ from rapport.core.config import JobConfig
 from rapport.ray_jobs.runtime import job
 
 if TYPE_CHECKING:
-    from rapport.ray_jobs.tour.listening import Heard
+    from rapport.ray_jobs.tour.listening import Heard, Recording
     from rapport.ray_jobs.tour.narrator import Narrator
     from rapport.ray_jobs.tour.steps import Done
 
@@ -52,6 +52,7 @@ def run(config: QuickstartConfig) -> dict[str, Any]:
     """Where the report, the model and the server are, and the figures."""
     from rapport.ray_jobs.local_cluster import free_port, local_cluster
     from rapport.ray_jobs.tour.narrator import narrator
+    from rapport.ray_jobs.tour.report import report_page
     from rapport.ray_jobs.tour.steps import corpus_steps, model_steps, serving_step, take
 
     began_s = time.monotonic()
@@ -68,8 +69,12 @@ def run(config: QuickstartConfig) -> dict[str, Any]:
         with narrator([*(s.title for s in steps), "Post clips of an unheard speaker to the server", "Write the report"]) as heard:
             done = take(steps, cluster, heard, root, code)
             url = str(done[-1].result["url"])
-            answers = _ask(url, done, heard, len(steps))
-            page = _write_report(config.report, done, answers, url, began_s, heard, len(steps) + 1)
+            answers, recording = _ask(url, done, heard, len(steps))
+            heard.begin(len(steps) + 1)
+            page = storage.resolve(config.report)[1]
+            text = report_page(done, answers, recording, url=url, seconds=time.monotonic() - began_s)
+            storage.write_bytes(page, text.encode())
+            heard.end(page, 0)
         result = {**_figures(done), "report": page, "url": url, "seconds": round(time.monotonic() - began_s, 1)}
         _tell(done, answers, result, stays=not config.exit)
         if not config.exit:
@@ -90,31 +95,19 @@ def code_fingerprint(root: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-def _ask(url: str, done: "Sequence[Done]", heard: "Narrator", index: int) -> "list[Heard]":
+def _ask(url: str, done: "Sequence[Done]", heard: "Narrator", index: int) -> "tuple[list[Heard], Recording]":
     from rapport.datasets.prepared import open_prepared
-    from rapport.ray_jobs.tour.listening import listen
+    from rapport.ray_jobs.tour.listening import Listener
 
     heard.begin(index)
     began_s = time.monotonic()
-    folder = next(d.result["folder"] for d in done if d.step.name == "prepare_ravdess")
-    answers = listen(url, open_prepared(folder))
+    corpus = open_prepared(next(d.result["folder"] for d in done if d.step.name == "prepare_ravdess"))
+    listener = Listener(url)
+    answers = listener.clips(corpus)
+    recording = listener.recording(answers)
     right = sum(a.emotion == a.answer["emotion"] for a in answers)
     heard.end(f"{right} of {len(answers)} answered with the emotion that was meant", time.monotonic() - began_s)
-    return answers
-
-
-def _write_report(
-    path: str, done: "Sequence[Done]", answers: "Sequence[Heard]", url: str, began_s: float, heard: "Narrator", index: int
-) -> str:
-    from rapport.ray_jobs.tour.report import report_page
-
-    heard.begin(index)
-    step_began_s = time.monotonic()
-    page = storage.resolve(path)[1]
-    text = report_page(done, answers, url=url, seconds=time.monotonic() - began_s)
-    storage.write_bytes(page, text.encode())
-    heard.end(page, time.monotonic() - step_began_s)
-    return page
+    return answers, recording
 
 
 def _figures(done: "Sequence[Done]") -> dict[str, Any]:

@@ -12,12 +12,13 @@ from typing import Any
 from rapport import __version__
 from rapport.core import storage
 from rapport.ray_jobs.reports.page import data_uri, render
-from rapport.ray_jobs.tour.listening import ENDPOINT, Heard
+from rapport.ray_jobs.tour.listening import ENDPOINT, Heard, Recording
 from rapport.ray_jobs.tour.narrator import duration
 from rapport.ray_jobs.tour.steps import Done
 
 _WIDTH, _HEIGHT = 560, 240
 _LEFT, _BOTTOM = 46, 34
+_STRIP_WIDTH = 1100
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Curve:
     last_y: float
 
 
-def report_page(done: Sequence[Done], heard: Sequence[Heard], *, url: str, seconds: float) -> str:
+def report_page(done: Sequence[Done], heard: Sequence[Heard], recording: Recording, *, url: str, seconds: float) -> str:
     """The page of a finished tour."""
     results = {d.step.name: d.result for d in done}
     metrics = storage.read_json(storage.join(results["evaluate"]["folder"], "metrics.json"))
@@ -43,7 +44,9 @@ def report_page(done: Sequence[Done], heard: Sequence[Heard], *, url: str, secon
         chance=chance(metrics),
         heard=[{"clip": h, "audio": data_uri(h.wav, "audio/wav"), "ranked": _ranked(h.answer["scores"])} for h in heard],
         latency_ms=1000 * median(h.latency_s for h in heard),
-        timeline=_timeline(heard[0].answer),
+        recording=recording,
+        recording_audio=data_uri(recording.wav, "audio/wav"),
+        strip=_strip(recording),
         request=f"curl -s -F file=@clip.wav {url}{ENDPOINT}",
         answer=json.dumps(heard[0].answer, indent=2, ensure_ascii=False),
         curves=_curves(history),
@@ -88,8 +91,20 @@ def _ranked(scores: Mapping[str, float]) -> list[tuple[str, float]]:
     return sorted(scores.items(), key=lambda item: -item[1])[:3]
 
 
-def _timeline(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [{**window, "score": window["scores"][window["emotion"]]} for window in answer["windows"]]
+def _strip(recording: Recording) -> dict[str, Any]:
+    """Acted and heard emotions as stretches of a picture; a window stands for the stretch around its middle."""
+    scale = _STRIP_WIDTH / recording.answer["duration_s"]
+
+    def place(start_s: float, end_s: float) -> dict[str, float]:
+        start_s, end_s = max(0.0, start_s), min(recording.answer["duration_s"], end_s)
+        return {"x": round(scale * start_s, 2), "width": round(max(1.0, scale * (end_s - start_s) - 1), 2)}
+
+    acted = [{**place(start_s, end_s), "emotion": emotion} for start_s, end_s, emotion in recording.acted]
+    heard = []
+    for window in recording.answer["windows"]:
+        middle_s, half_s = (window["start_s"] + window["end_s"]) / 2, recording.hop_s / 2
+        heard.append({**window, **place(middle_s - half_s, middle_s + half_s), "score": window["scores"][window["emotion"]]})
+    return {"width": _STRIP_WIDTH, "acted": acted, "heard": heard}
 
 
 def _curves(history: Sequence[Mapping[str, Any]]) -> list[Curve]:
