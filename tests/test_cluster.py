@@ -63,3 +63,10 @@ def test_ignored_files_stay_behind(tmp_path: Path) -> None:
         (tmp_path / name).write_text("12345")
     found = {p.relative_to(tmp_path).as_posix() for p, _ in uploaded_files(tmp_path)}
     assert found == {".rayignore", ".gitignore", "code.py", "a/b/more.py"}
+
+
+def test_the_upload_holds_the_pages_of_the_apps_and_leaves_the_documents() -> None:
+    uploaded = {str(file.relative_to(ROOT)) for file, _ in uploaded_files(ROOT)}
+    pages = {str(page.relative_to(ROOT)) for page in (ROOT / "serve_apps").rglob("*.html")}
+    assert pages <= uploaded
+    assert not [file for file in uploaded if file.startswith(("docs/", "tests/"))]
