@@ -10,6 +10,7 @@ import os
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -112,12 +113,12 @@ def local_cluster(num_cpus: int | None = None) -> Iterator[LocalCluster]:
         "num-cpus": num_cpus or os.cpu_count() or 1,
         "object-store-memory": 512 * 2**20,
         "node-ip-address": "127.0.0.1",
-        "port": free_port(6379),
-        "ray-client-server-port": free_port(10001),
+        "port": _unused_port(),
+        "ray-client-server-port": _unused_port(),
         "dashboard-host": "127.0.0.1",
         "dashboard-port": dashboard_port,
         # ray.init cannot move this one, and without it the cluster takes no jobs where another Ray runs.
-        "dashboard-agent-listen-port": free_port(52365),
+        "dashboard-agent-listen-port": _unused_port(),
         "temp-dir": folder,
     }
     command = [
@@ -166,6 +167,13 @@ def _connect(address: str, process: subprocess.Popen[bytes], log_path: Path) -> 
                 continue
             told = log_path.read_text(encoding="utf-8", errors="replace")[-2000:]
             raise RapportError(f"Ray did not start on this computer within {_START_WAIT_S:.0f} s ({error}); it said:\n{told}") from error
+
+
+def _unused_port() -> int:
+    """A port that the system says nobody uses; unlike the first free one, two clusters that start together do not both find it."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 def free_port(first: int) -> int:
