@@ -1,7 +1,7 @@
 """From prepared corpora to the clips of one training: which rows are on which side, and what is odd about them."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,8 +100,8 @@ def select_rows(config: TrainSerConfig, sources: Sources) -> Selection:
     return Selection(sides["train"], sides["validation"], {k: v for k, v in tests.items() if v}, names, speech, dict(excluded))
 
 
-def describe(selection: Selection, emotions: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """Counts of clips by side and corpus, and warnings in plain words."""
+def describe(selection: Selection, emotions: Sequence[str]) -> dict[str, Any]:
+    """`clips` by side and corpus, those `excluded` by label, and `warnings` in plain words."""
     sides = {"train": selection.train, "validation": selection.validation, **selection.tests}
     counts = {side: dict(Counter(row.corpus for row in rows)) for side, rows in sides.items()}
     homes = {e: sorted({row.corpus for row in selection.train if row.emotion == e}) for e in emotions}
@@ -121,7 +121,15 @@ def describe(selection: Selection, emotions: Sequence[str]) -> tuple[dict[str, A
     ]
     if not any(row.speaker_id for row in selection.train):
         warnings.append("no speaker is known, so figures may be of speakers that the model was trained on")
-    return {"clips": counts, "excluded": selection.excluded}, warnings
+    return {"clips": counts, "excluded": selection.excluded, "warnings": warnings}
+
+
+def told(facts: Mapping[str, Any]) -> Iterator[str]:
+    """What `describe` found, in lines."""
+    for side, counts in facts["clips"].items():
+        yield f"{side}: " + (", ".join(f"{count} clips of {corpus}" for corpus, count in counts.items()) or "none")
+    yield from (f"left out: {count} clips labelled {label}" for label, count in facts["excluded"].items())
+    yield from (f"warning: {warning}" for warning in facts["warnings"])
 
 
 def build_data(config: TrainSerConfig, sources: Sources) -> ClassifierData:

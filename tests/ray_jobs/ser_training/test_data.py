@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from rapport.core.errors import RapportError
-from rapport.ray_jobs.ser_training.data import HELD_OUT, Sources, build_data, describe, find_sources, select_rows, spread
+from rapport.ray_jobs.ser_training.data import HELD_OUT, Sources, build_data, describe, find_sources, select_rows, spread, told
 from tests.toy_ser import EMOTIONS, prepare_toys, toy_settings
 
 
@@ -52,10 +52,11 @@ def test_a_test_corpus_is_tested_on_as_a_whole_but_for_what_is_trained_on(root):
 
 def test_merged_corpora_are_split_each_on_its_own(root):
     config = toy_settings(root, corpora=["ravdess", "cremad"])
-    facts, warnings = describe(select_rows(config, find_sources(config)), EMOTIONS)
+    facts = describe(select_rows(config, find_sources(config)), EMOTIONS)
     assert facts["clips"]["train"] == {"ravdess": 24, "cremad": 12}
     assert facts["clips"]["validation"] == {"ravdess": 12, "cremad": 6}
-    assert warnings == []
+    assert facts["warnings"] == []
+    assert next(told(facts)) == "train: 24 clips of ravdess, 12 clips of cremad"
 
 
 def test_an_emotion_of_one_corpus_only_and_one_of_none_are_warned_of(root):
@@ -63,7 +64,7 @@ def test_an_emotion_of_one_corpus_only_and_one_of_none_are_warned_of(root):
     selection = select_rows(config, find_sources(config))
     rows = [row for row in selection.train if not (row.corpus == "cremad" and row.emotion == "sad")]
     selection.train[:] = rows
-    _, warnings = describe(selection, config.model.emotions)
+    warnings = describe(selection, config.model.emotions)["warnings"]
     assert warnings == [
         "no training clip is calm: the model cannot learn it (model.emotions)",
         "sad occurs in ravdess alone: the model may tell it by how that corpus was recorded",
@@ -72,7 +73,7 @@ def test_an_emotion_of_one_corpus_only_and_one_of_none_are_warned_of(root):
 
 def test_speakers_on_both_sides_are_warned_of(root):
     config = toy_settings(root, split={"method": "random_utterance", "test": 0.3, "validation": 0.1})
-    _, warnings = describe(select_rows(config, find_sources(config)), EMOTIONS)
+    warnings = describe(select_rows(config, find_sources(config)), EMOTIONS)["warnings"]
     assert any("speakers lie on more than one side" in warning for warning in warnings)
 
 
