@@ -40,7 +40,7 @@ class QuickstartConfig(JobConfig):
     """Where to write the report."""
     port: int = Field(default=8000, ge=1, le=65535)
     """Port of the server; the next free one when it is taken."""
-    speakers: int = Field(default=12, ge=4, le=24)
+    speakers: int = Field(default=16, ge=4, le=24)
     """Speakers of the corpus laid out as RAVDESS; the one laid out as CREMA-D has two thirds more."""
     utterances: int = Field(default=40, ge=8, le=60)
     """Clips of each speaker laid out as RAVDESS."""
@@ -104,7 +104,7 @@ def _ask(url: str, done: "Sequence[Done]", heard: "Narrator", index: int) -> "tu
     corpus = open_prepared(next(d.result["folder"] for d in done if d.step.name == "prepare_ravdess"))
     listener = Listener(url)
     answers = listener.clips(corpus)
-    recording = listener.recording(answers)
+    recording = listener.recording(corpus)
     right = sum(a.emotion == a.answer["emotion"] for a in answers)
     heard.end(f"{right} of {len(answers)} answered with the emotion that was meant", time.monotonic() - began_s)
     return answers, recording

@@ -1,16 +1,17 @@
 """Posts clips of a speaker that the model has never heard to the running server, as any HTTP client does."""
 
 import time
-from collections.abc import Sequence
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import numpy as np
 
-from rapport.core.audio import SAMPLE_RATE_HZ, encode_wav, load_speech
+from rapport.core.audio import SAMPLE_RATE_HZ, encode_wav
 from rapport.core.emotions import in_vocabulary_order
 from rapport.core.errors import RapportError
+from rapport.core.schema import Utterance
 from rapport.datasets.prepared import PreparedCorpus
 
 ENDPOINT = "/v1/audio/emotions"
@@ -36,7 +37,7 @@ class Recording:
 
     wav: bytes
     acted: list[tuple[float, float, str]]
-    """Start, end (seconds) and emotion of each clip."""
+    """Start, end (seconds) and emotion of each stretch."""
     answer: dict[str, Any]
     hop_s: float
 
@@ -55,23 +56,27 @@ class Listener:
 
     def clips(self, corpus: PreparedCorpus, *, split: str = "test") -> list[Heard]:
         """One clip an emotion by one speaker of a split, posted one after the other. Raises RapportError when the server refuses one."""
-        rows = [row for row in corpus.rows if row.split == split and row.emotion]
-        speaker = min(str(row.speaker_id) for row in rows)
-        chosen = {str(row.emotion): row for row in reversed(rows) if str(row.speaker_id) == speaker}
         heard = []
-        for emotion in in_vocabulary_order(chosen):
-            row = chosen[emotion]
+        for row in _takes(corpus, split, each=1):
             wav = encode_wav(corpus.waveform(row.utterance_id), SAMPLE_RATE_HZ)
             began_s = time.perf_counter()
             answer = self._post(wav)
-            heard.append(Heard(row.utterance_id, emotion, row.text or "", wav, answer, time.perf_counter() - began_s))
+            heard.append(Heard(row.utterance_id, str(row.emotion), row.text or "", wav, answer, time.perf_counter() - began_s))
         return heard
 
-    def recording(self, heard: Sequence[Heard], hop_s: float = 0.5) -> Recording:
-        """The clips in a row, posted as one recording. Raises RapportError when the server refuses it."""
-        parts = [load_speech(h.wav).samples for h in heard]
+    def recording(self, corpus: PreparedCorpus, *, split: str = "test", hop_s: float = 0.5) -> Recording:
+        """Two clips an emotion by that speaker in a row, posted as one recording: long enough for a window to lie within an emotion.
+
+        Raises RapportError when the server refuses it.
+        """
+        takes = _takes(corpus, split, each=2)
+        parts = [corpus.waveform(row.utterance_id) for row in takes]
         ends_s = [float(end) / SAMPLE_RATE_HZ for end in np.cumsum([len(part) for part in parts])]
-        acted = list(zip([0.0, *ends_s[:-1]], ends_s, [h.emotion for h in heard], strict=True))
+        acted: list[tuple[float, float, str]] = []
+        for row, start_s, end_s in zip(takes, [0.0, *ends_s[:-1]], ends_s, strict=True):
+            if acted and acted[-1][2] == row.emotion:
+                start_s = acted.pop()[0]
+            acted.append((start_s, end_s, str(row.emotion)))
         wav = encode_wav(np.concatenate(parts), SAMPLE_RATE_HZ)
         return Recording(wav, acted, self._post(wav, hop_s=str(hop_s)), hop_s)
 
@@ -80,3 +85,14 @@ class Listener:
         if not response.is_success:
             raise RapportError(f"POST {response.url} answered {response.status_code}: {response.text[:500]}")
         return response.json()
+
+
+def _takes(corpus: PreparedCorpus, split: str, each: int) -> list[Utterance]:
+    """The first `each` clips of every emotion by the first speaker of a split, emotion by emotion."""
+    rows = [row for row in corpus.rows if row.split == split and row.emotion]
+    speaker = min(str(row.speaker_id) for row in rows)
+    by_emotion: dict[str, list[Utterance]] = defaultdict(list)
+    for row in rows:
+        if str(row.speaker_id) == speaker:
+            by_emotion[str(row.emotion)].append(row)
+    return [row for emotion in in_vocabulary_order(by_emotion) for row in by_emotion[emotion][:each]]

@@ -109,7 +109,7 @@ class Study:
         return sorted(records, key=lambda r: (r.number, r.key))
 
     def best(self, records: list[Record]) -> Record:
-        """The trial with the best score.
+        """The trial with the best score, the one begun first of equals.
 
         Raises RapportError with what went wrong when no trial reached any.
         """

@@ -191,7 +191,8 @@ def test_a_killed_search_goes_on_and_writes_a_preset_that_trains(root):
     assert len(after) == 3
     assert {key: after[key] for key in before} == before
     assert sum(result["trials"].values()) == 3
-    best = max(after.values(), key=lambda record: record["history"][-1][1])
+    # Tones are learned so fast that scores tie: the trial that was begun first is the best.
+    best = max(after.values(), key=lambda record: (record["history"][-1][1], -record["number"]))
     assert result["score"] == best["history"][-1][1]
     assert result["params"] == best["params"]
     assert len(best["params"]) >= 8

@@ -69,7 +69,7 @@ def test_it_goes_all_the_way_and_says_so(first: tuple[dict[str, Any], str], fold
 @pytest.mark.slow
 def test_the_report_is_one_file_that_needs_nothing_else(first: tuple[dict[str, Any], str], folder: Path) -> None:
     page = (folder / "report.html").read_text(encoding="utf-8")
-    assert page.count("<audio") == 8
+    assert page.count("<audio") == 8 + 1  # a clip of each emotion, and the recording
     loaded = re.findall(r"""(?:src|<link[^>]+href)=["']([^"']+)""", page)
     assert loaded
     assert not [target for target in loaded if not target.startswith("data:")]
