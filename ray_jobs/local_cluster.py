@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,14 +101,28 @@ def local_cluster(num_cpus: int | None = None) -> Iterator[LocalCluster]:
     """A cluster of this computer alone, with a dashboard and job server on loopback; everything it started is gone afterwards.
 
     It keeps its files in a folder of its own and takes free ports, so that other clusters on this computer are left in peace.
+    Raises RapportError when Ray does not come up.
     """
     ensure_token()
+    with ExitStack() as stack:
+        try:
+            cluster = stack.enter_context(_started(num_cpus, free_port(8265)))
+        except _Taken:
+            cluster = stack.enter_context(_started(num_cpus, _unused_port()))
+        yield cluster
+
+
+class _Taken(RapportError):
+    """Another cluster, begun at the same moment, answers at the port."""
+
+
+@contextmanager
+def _started(num_cpus: int | None, dashboard_port: int) -> Iterator[LocalCluster]:
+    # Short, and not in TMPDIR: the path of a Unix socket has room for 100 characters.
+    folder = Path(tempfile.mkdtemp(prefix="rapport-", dir="/tmp"))
     # Jobs run the first `python` they find: let it be this one. And no other cluster that the shell points at.
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    dashboard_port = free_port(8265)
-    # Short, and not in TMPDIR: the path of a Unix socket has room for 100 characters.
-    folder = tempfile.mkdtemp(prefix="rapport-", dir="/tmp")
     options = {
         "num-cpus": num_cpus or os.cpu_count() or 1,
         "object-store-memory": 512 * 2**20,
@@ -121,22 +135,13 @@ def local_cluster(num_cpus: int | None = None) -> Iterator[LocalCluster]:
         "dashboard-agent-listen-port": _unused_port(),
         "temp-dir": folder,
     }
-    command = [
-        sys.executable,
-        "-m",
-        "ray.scripts.scripts",
-        "start",
-        "--head",
-        "--block",
-        "--include-dashboard=true",
-        "--disable-usage-stats",
-    ]
-    command += [f"--{name}={value}" for name, value in options.items()]
-    log_path = Path(folder) / "start.log"
-    with log_path.open("wb") as log:
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--include-dashboard=true"]
+    command += ["--disable-usage-stats", *(f"--{name}={value}" for name, value in options.items())]
+    with (folder / "start.log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
     try:
-        yield LocalCluster(*_connect(f"http://127.0.0.1:{dashboard_port}", process, log_path))
+        address = f"http://127.0.0.1:{dashboard_port}"
+        yield LocalCluster(address, _connect(address, process, folder))
     finally:
         process.terminate()
         try:
@@ -147,10 +152,10 @@ def local_cluster(num_cpus: int | None = None) -> Iterator[LocalCluster]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _connect(address: str, process: subprocess.Popen[bytes], log_path: Path) -> tuple[str, "JobSubmissionClient"]:
-    """The address of the job server and a client of it, once it answers.
+def _connect(address: str, process: subprocess.Popen[bytes], folder: Path) -> "JobSubmissionClient":
+    """A client of the cluster's job server, once it answers.
 
-    Raises RapportError when Ray does not come up.
+    Raises _Taken when the job server at the address is another cluster's, and RapportError when Ray does not come up.
     """
     from ray.job_submission import JobSubmissionClient
 
@@ -160,13 +165,18 @@ def _connect(address: str, process: subprocess.Popen[bytes], log_path: Path) -> 
     deadline_s = time.monotonic() + _START_WAIT_S
     while True:
         try:
-            return address, JobSubmissionClient(address)
+            client = JobSubmissionClient(address)
+            break
         except (ConnectionError, RuntimeError) as error:
             if process.poll() is None and time.monotonic() < deadline_s:
                 time.sleep(0.5)
                 continue
-            told = log_path.read_text(encoding="utf-8", errors="replace")[-2000:]
+            told = (folder / "start.log").read_text(encoding="utf-8", errors="replace")[-2000:]
             raise RapportError(f"Ray did not start on this computer within {_START_WAIT_S:.0f} s ({error}); it said:\n{told}") from error
+    session = client._do_request("GET", "/api/version").json()["session_name"]
+    if not (folder / session).is_dir():
+        raise _Taken(f"another Ray cluster took {address} while this one was starting: try again")
+    return client
 
 
 def _unused_port() -> int:
