@@ -52,6 +52,16 @@ class Utterance:
         return replace(self, split=split)
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn of a conversation in writing."""
+
+    speaker: str
+    text: str
+    emotion: str | None = None
+    """Canonical; None is not told."""
+
+
 UTTERANCE_SCHEMA = pa.schema(
     [
         pa.field("utterance_id", pa.string(), nullable=False),
