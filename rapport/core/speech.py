@@ -1,9 +1,10 @@
-"""Voices, prosody and the two interfaces of speech engines: what speaks (`Synthesizer`) and what hears (`Transcriber`).
+"""Voices, prosody and the interfaces of speech engines: what speaks (`Synthesizer`), hears (`Transcriber`), or makes frames
+(`FrameEncoder`).
 
 Prosody is told relative to the speaker's own neutral manner, so that one table of emotions serves every voice and every engine.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Protocol
 
@@ -77,6 +78,32 @@ class Transcriber(Protocol):
 
     def transcribe(self, samples: np.ndarray) -> str:
         """The words of 16 kHz speech, float32 [S]; empty when none are heard."""
+        ...
+
+
+class FrameEncoder(Protocol):
+    """An engine that turns speech into frames, from which units and residuals are made. It has no state that a clip could change."""
+
+    @property
+    def width(self) -> int:
+        """D, the numbers in a frame."""
+        ...
+
+    @property
+    def hop_s(self) -> float:
+        """Seconds from one frame to the next."""
+        ...
+
+    @property
+    def provenance(self) -> Mapping[str, str]:
+        """The encoder's identity, such as backend, weights and layer: equal identities give equal frames, wherever the weights lie."""
+        ...
+
+    def encode(self, clips: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Frames, float32 [T, D] with T >= 1, of each clip of 16 kHz speech, float32 [S].
+
+        The frames of a clip do not depend on the clips beside it (within 1e-4), so that any number may be given in any order.
+        """
         ...
 
 
