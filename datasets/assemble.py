@@ -13,9 +13,9 @@ from rapport.core.config import dump_config
 from rapport.core.errors import RapportError
 from rapport.core.schema import UTTERANCE_SCHEMA, Utterance, from_table
 from rapport.datasets.card import count_differences, has_card, read_card
+from rapport.datasets.chunks import outcome_path
 from rapport.datasets.prepare import FORMAT, Plan, PrepareConfig
 from rapport.datasets.splits import assign_splits, leak_report
-from rapport.datasets.stages.decode import outcome_path
 
 PREPARED_SCHEMA = pa.schema(
     [

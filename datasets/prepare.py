@@ -26,10 +26,11 @@ from rapport.core.audio import AudioLimits
 from rapport.core.config import Config, ConfigError, JobConfig, with_values
 from rapport.core.errors import RapportError
 from rapport.core.schema import Utterance
+from rapport.datasets.chunks import take_over
 from rapport.datasets.ray_data import map_items
 from rapport.datasets.scan import Scan
 from rapport.datasets.splits import SplitConfig, assign_splits
-from rapport.datasets.stages.decode import Chunk, decode_chunk, outcome_path, shard_path
+from rapport.datasets.stages.decode import Chunk, decode_chunk, shard_path
 
 # Raise this when the same chunk would come out as other bytes.
 FORMAT = 1
@@ -114,9 +115,9 @@ def plan_corpus(config: PrepareConfig) -> Plan:
     chunks = make_chunks(scan, config, _stamps(root, scan))
     key = storage.content_key({"format": FORMAT, "chunks": [c.key for c in chunks], "split": config.split.model_dump(mode="json")})
     # A user's own corpora carry names of their own, whichever loader reads them.
-    corpus_folder = storage.join(outputs, "corpora", scan.rows[0].corpus)
-    folder = storage.join(corpus_folder, key)
-    return Plan(config, scan.rows[0].corpus, folder, scan, chunks, _take_over(chunks, folder, corpus_folder))
+    folder = storage.join(outputs, "corpora", scan.rows[0].corpus, key)
+    pending = take_over([chunk.key for chunk in chunks], folder, shard_path)
+    return Plan(config, scan.rows[0].corpus, folder, scan, chunks, [chunks[index] for index in pending])
 
 
 def corpus_options(module: ModuleType, given: Mapping[str, Any]) -> Config:
@@ -204,31 +205,3 @@ def _stamps(root: str, scan: Scan) -> dict[str, list[int]]:
         if info.type == pafs.FileType.File:
             stamps[path] = [info.size, (info.mtime_ns or 0) // 10**9]
     return stamps
-
-
-def _take_over(chunks: list[Chunk], folder: str, corpus_folder: str) -> list[Chunk]:
-    """The chunks that nothing has finished; those finished for another folder of this corpus have been copied to `folder`."""
-    finished = _finished_chunks(corpus_folder, own=folder)
-    pending = []
-    for chunk in chunks:
-        place, index = finished.get(chunk.key, (None, 0))
-        if place is None:
-            pending.append(chunk)
-        elif (place, index) != (folder, chunk.index):
-            storage.copy_file(shard_path(place, index), shard_path(folder, chunk.index))
-            storage.copy_file(outcome_path(place, index, chunk.key), outcome_path(folder, chunk.index, chunk.key))
-    return pending
-
-
-def _finished_chunks(corpus_folder: str, own: str) -> dict[str, tuple[str, int]]:
-    """Key of every finished chunk to its folder and index, the folder `own` before others."""
-    fs, inner = storage.resolve(corpus_folder)
-    siblings = fs.get_file_info(pafs.FileSelector(inner, allow_not_found=True))
-    names = [i.base_name for i in siblings if i.type == pafs.FileType.Directory]
-    finished: dict[str, tuple[str, int]] = {}
-    for name in sorted(names, key=lambda n: (storage.join(corpus_folder, n) == own, n)):
-        tables = fs.get_file_info(pafs.FileSelector(storage.join(inner, name, "chunks"), allow_not_found=True))
-        for table in (i.base_name for i in tables if i.base_name.endswith(".parquet")):
-            _, index, key = table.removesuffix(".parquet").split("-")
-            finished[key] = (storage.join(corpus_folder, name), int(index))
-    return finished

@@ -19,6 +19,7 @@ from rapport.core import storage
 from rapport.core.audio import AudioError, AudioLimits, load_speech, to_pcm16
 from rapport.core.errors import RapportError
 from rapport.core.schema import UTTERANCE_SCHEMA, Utterance
+from rapport.datasets.chunks import outcome_path
 from rapport.datasets.scan import Rejected
 
 SHARD_SCHEMA = pa.schema([pa.field("utterance_id", pa.string(), nullable=False), pa.field("pcm", pa.large_binary(), nullable=False)])
@@ -83,11 +84,6 @@ class Outcome:
 def shard_path(folder: str, index: int) -> str:
     """Where the speech of a chunk lies."""
     return storage.join(folder, "shards", f"shard-{index:05d}.arrow")
-
-
-def outcome_path(folder: str, index: int, key: str) -> str:
-    """Where the table of a chunk lies, whose existence says that the chunk is finished."""
-    return storage.join(folder, "chunks", f"chunk-{index:05d}-{key}.parquet")
 
 
 def decode_chunk(item: dict[str, Any], folder: str, limits: AudioLimits) -> dict[str, Any]:

@@ -172,8 +172,7 @@ def _mean_of_speech(cepstra: Floats, loudness_db: Floats) -> Floats:
 def _slope(values: Floats) -> Floats:
     """[T, D] the slope over five frames by least squares; the ends are repeated."""
     padded = np.pad(values, ((2, 2), (0, 0)), mode="edge")
-    slope: Floats = (2 * (padded[4:] - padded[:-4]) + padded[3:-1] - padded[1:-3]) / 10
-    return slope
+    return np.asarray((2 * (padded[4:] - padded[:-4]) + padded[3:-1] - padded[1:-3]) / 10, np.float32)
 
 
 def _span(octaves: Floats, voiced: npt.NDArray[np.bool_]) -> Floats:

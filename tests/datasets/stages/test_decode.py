@@ -12,9 +12,10 @@ from rapport.core import storage
 from rapport.core.audio import AudioLimits, encode_wav
 from rapport.core.errors import RapportError
 from rapport.core.schema import Utterance
+from rapport.datasets.chunks import outcome_path
 from rapport.datasets.scan import Rejected
 from rapport.datasets.stages import decode
-from rapport.datasets.stages.decode import Chunk, decode_chunk, outcome_path, outcomes, shard_path
+from rapport.datasets.stages.decode import Chunk, decode_chunk, outcomes, shard_path
 
 LIMITS = AudioLimits()
 
