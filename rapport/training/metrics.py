@@ -5,7 +5,8 @@ each averages over the classes that occur among the targets, so that a corpus wh
 equal scikit-learn's, but come from stacks of confusion matrices, so that a bootstrap of thousands of resamples is one matrix product.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -93,22 +94,34 @@ def bootstrap_interval(
     single speaker the clips are drawn instead (`unit` says which). Gives `uar`, `wa`, `macro_f1` as [low, high], and how it was made.
     """
     true, called = _indices(targets, classes), _indices(predictions, classes)
-    names = [f"speaker {s}" if s is not None else f"clip {i}" for i, s in enumerate(speakers)]
-    groups, unit = np.unique(names, return_inverse=True)[1], "speaker"
-    if groups.max(initial=0) == 0:
-        groups, unit = np.arange(len(true)), "utterance"
+    groups, unit = resampling_units(speakers)
     units = int(groups.max(initial=-1)) + 1
     cell = (groups * classes + true) * classes + called
     matrices = np.bincount(cell, minlength=units * classes * classes).reshape(units, classes * classes).astype(np.float64)
-
-    random = np.random.default_rng(seed)
-    draws = []
-    for start in range(0, resamples, 250):  # bounded memory: the weights of 250 resamples at a time
-        weights = random.multinomial(units, np.full(units, 1 / units), size=min(250, resamples - start))
-        draws.append((weights @ matrices).reshape(-1, classes, classes))
-    tails = [50 * (1 - LEVEL), 50 * (1 + LEVEL)]
-    ranges = {name: np.nanpercentile(values, tails).tolist() for name, values in scores_of(np.concatenate(draws)).items()}
+    draws = [scores_of(drawn.reshape(-1, classes, classes)) for drawn in resampled_sums(matrices, resamples, seed)]
+    ranges = {name: central_range(np.concatenate([d[name] for d in draws])) for name in SCORES}
     return {**ranges, "level": LEVEL, "unit": unit, "units": units, "resamples": resamples}
+
+
+def resampling_units(speakers: Sequence[str | None]) -> tuple[IntArray, str]:
+    """[N] the number of each clip's unit, counted from 0, and what a unit is: `speaker`, or `utterance` where all are one speaker's."""
+    names = [f"speaker {s}" if s is not None else f"clip {i}" for i, s in enumerate(speakers)]
+    groups = np.unique(names, return_inverse=True)[1].astype(np.int64)
+    return (groups, "speaker") if groups.max(initial=0) else (np.arange(len(names)), "utterance")
+
+
+def resampled_sums(sums: FloatArray, resamples: int, seed: int) -> Iterator[FloatArray]:
+    """Sums over units drawn with replacement, as many as there are, from the sums [U, K] of each: [R, K] at a time."""
+    random = np.random.default_rng(seed)
+    units = len(sums)
+    for start in range(0, resamples, 250):  # bounded memory: the weights of 250 resamples at a time
+        yield random.multinomial(units, np.full(units, 1 / units), size=min(250, resamples - start)) @ sums
+
+
+def central_range(draws: FloatArray) -> list[float]:
+    """[low, high] between which the central 95 % of the draws [R] lie; NaN where every draw is undefined."""
+    found = draws[~np.isnan(draws)]
+    return np.percentile(found, [50 * (1 - LEVEL), 50 * (1 + LEVEL)]).tolist() if len(found) else [math.nan, math.nan]
 
 
 def classification_metrics(
