@@ -149,7 +149,7 @@ class SpeechEmotionClassifier(nn.Module):
         facts: dict[str, Any] = {"model": config.model_dump(mode="json"), "sample_rate_hz": SAMPLE_RATE_HZ}
         tensors: dict[str, Tensor] = self.state_dict()
         if not isinstance(self.encoder, LogMelEncoder):
-            from rapport.models.ser.adapters import is_adapter, plain_name, save_adapters
+            from rapport.models.adapters import is_adapter, plain_name, save_adapters
 
             facts["encoder"] = self.encoder.facts
             tensors = {plain_name(k): v for k, v in tensors.items() if not is_adapter(k)}
@@ -171,7 +171,7 @@ class SpeechEmotionClassifier(nn.Module):
             model = cls(config)
             load_strict(model, tensors, folder)
         else:
-            from rapport.models.ser.adapters import load_adapters
+            from rapport.models.adapters import load_adapters
             from rapport.models.ser.encoders import rebuild
 
             encoder = rebuild(config.encoder, saved["encoder"])

@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, PreTrained
 
 from rapport.core.audio import SAMPLE_RATE_HZ
 from rapport.core.errors import RapportError
-from rapport.models.ser.adapters import add_adapters, is_adapter
+from rapport.models.adapters import add_adapters, is_adapter
 from rapport.models.ser.config import EncoderConfig
 from rapport.models.ser.frames import Frames, frame_mask
 from rapport.models.ser.mixup import Mix

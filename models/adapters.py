@@ -1,9 +1,10 @@
-"""Low-rank adapters (LoRA) in a pretrained encoder, kept in PEFT form: adapter_config.json and adapter_model.safetensors."""
+"""Low-rank adapters (LoRA) in a pretrained network, kept in PEFT form: adapter_config.json and adapter_model.safetensors."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 import peft
+from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -47,11 +48,30 @@ def add_adapters(model: PreTrainedModel, config: LoraConfig) -> None:
     )
 
 
-def save_adapters(model: PreTrainedModel, folder: Path) -> None:
-    """Write the adapters in PEFT form; `peft.PeftModel.from_pretrained(base, folder)` reads them too."""
+def has_adapters(model: PreTrainedModel) -> bool:
+    """Whether layers of the model were given adapters."""
+    return any(is_adapter(name) for name, _ in model.named_parameters())
+
+
+def merge_adapters(model: PreTrainedModel) -> None:
+    """Add what the adapters learned to the layers that they sit on, and take the adapters away."""
+    for name, module in list(model.named_modules()):
+        if isinstance(module, BaseTunerLayer):
+            module.merge(safe_merge=True)
+            model.set_submodule(name, module.get_base_layer())
+    del model.peft_config
+    model._hf_peft_config_loaded = False
+
+
+def save_adapters(model: PreTrainedModel, folder: Path, weights: Mapping[str, Tensor] | None = None) -> None:
+    """Write the adapters in PEFT form; `peft.PeftModel.from_pretrained(base, folder)` reads them too.
+
+    `weights`, by the model's own names, replace the model's: those of a sharded training, put together.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     model.peft_config[_NAME].save_pretrained(str(folder))
-    state = peft.get_peft_model_state_dict(model, adapter_name=_NAME)
+    # Embeddings are saved with the network; PEFT would ask the hub whether they have grown.
+    state = peft.get_peft_model_state_dict(model, weights, adapter_name=_NAME, save_embedding_layers=False)
     save_file({_PEFT_PREFIX + k: v.contiguous().cpu() for k, v in state.items()}, folder / _WEIGHTS, metadata={"format": "pt"})
 
 
@@ -77,4 +97,4 @@ def _inject(model: PreTrainedModel, config: peft.PeftConfig) -> None:
         model.add_adapter(config, adapter_name=_NAME)
     except ValueError as error:
         linear = sorted({n.rsplit(".", 1)[-1] for n, m in model.named_modules() if isinstance(m, nn.Linear)})
-        raise RapportError(f"lora.targets: {error}; this encoder's linear layers are called {', '.join(linear)}") from error
+        raise RapportError(f"lora.targets: {error}; its linear layers are called {', '.join(linear)}") from error

@@ -1,0 +1,69 @@
+"""The embedded base model: a small Llama with random weights and a byte-level tokenizer, on disk in the layout of Hugging Face.
+
+It is loaded from there as any published model is, so that there is one way of loading.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from rapport.models.emosds.config import EmbeddedLlamaConfig
+from rapport.models.emosds.tokens import PAD
+
+BOS, EOS = "<|begin_of_text|>", "<|eot_id|>"
+
+# As in Llama 3: contractions, words with the character before them, digits in threes, punctuation, spaces.
+_WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+
+
+def write_embedded(folder: str | Path, texts: Iterable[str], config: EmbeddedLlamaConfig, seed: int = 0) -> Path:
+    """Train the tokenizer on the texts, draw the weights, and write both; returns the folder."""
+    folder = Path(folder)
+    tokenizer = train_tokenizer(texts, config.vocabulary)
+    tokenizer.save_pretrained(folder)
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(seed)
+        LlamaForCausalLM(llama_config(config, tokenizer)).save_pretrained(folder)
+    return folder
+
+
+def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer that marks the beginning, and reads any text whatever it was trained on."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(Regex(_WORDS), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=vocabulary,
+            special_tokens=[BOS, EOS, PAD],
+            initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+            show_progress=False,
+        ),
+    )
+    tokenizer.post_processor = processors.TemplateProcessing(single=f"{BOS} $A", special_tokens=[(BOS, tokenizer.token_to_id(BOS))])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=BOS, eos_token=EOS, pad_token=PAD, clean_up_tokenization_spaces=False
+    )
+
+
+def llama_config(config: EmbeddedLlamaConfig, tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
+    """The network's configuration for that tokenizer."""
+    return LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=config.hidden,
+        intermediate_size=config.mlp,
+        num_hidden_layers=config.layers,
+        num_attention_heads=config.heads,
+        num_key_value_heads=config.heads,
+        max_position_embeddings=config.max_positions,
+        tie_word_embeddings=config.tied,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )

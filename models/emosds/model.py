@@ -1,0 +1,162 @@
+"""The speech language model: any causal language model whose input also holds units and residuals of speech.
+
+    input_ids [B, N] -> embeddings [B, N, H] --- rows of slots replaced ---> decoder layers -> hidden [B, N, H]
+                                                      |                                            | supervised positions only
+    residuals [ΣT, D] -> injection -> [ΣG, H] --------+                       loss, hits <- logits [M, V]
+
+Axes: B batch, N tokens, T frames, D residual width, G slots, H width, V vocabulary, M supervised positions.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers import Cache
+from transformers.utils import ModelOutput
+
+from rapport.core.errors import RapportError
+from rapport.models.emosds.collate import IGNORED, Collator
+from rapport.models.emosds.config import EmosdsConfig
+from rapport.models.emosds.injection import ProjectedInjection, build_injection
+from rapport.models.emosds.lineage import Lineage
+from rapport.models.emosds.tokens import Manifest
+
+_LOSS_ROWS = 2048
+"""Logits of so many positions are turned to float32 at once: with 129 k tokens a GiB."""
+_NEW = Lineage()
+
+
+@dataclass
+class SpeechLmOutput(ModelOutput):
+    """Sums over the supervised positions of a batch, so that batches of unequal size can be added up. A `ModelOutput`, because the
+    wrappers of distributed training look for tensors inside those."""
+
+    loss_sum: Tensor | None = None
+    """[] float32, cross-entropy in nats; carries the gradient."""
+    token_count: Tensor | None = None
+    """[] int64, supervised positions."""
+    correct: Tensor | None = None
+    """[] int64, positions at which the likeliest token is the right one, given the right tokens before it."""
+
+
+class SpeechLanguageModel(nn.Module):
+    """A causal language model that hears."""
+
+    def __init__(self, base: Any, tokenizer: Any, manifest: Manifest, settings: EmosdsConfig, lineage: Lineage = _NEW) -> None:
+        super().__init__()
+        self.base = base
+        found = self.base.get_input_embeddings().num_embeddings
+        if found < manifest.size:
+            raise RapportError(
+                f"the base model has {found} embeddings and its tokenizer {manifest.size} tokens: they do not belong together"
+            )
+        self.tokenizer = tokenizer
+        self.manifest = manifest
+        self.settings = settings
+        self.lineage = lineage
+        self.injection = build_injection(settings.injection, settings.residual_width, base.config.hidden_size)
+        # Read by Accelerate to shard layer by layer.
+        self._no_split_modules = base._no_split_modules
+
+    @property
+    def config(self) -> Any:
+        """The base model's own configuration."""
+        return self.base.config
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        device: torch.device = self.base.device
+        return device
+
+    def collator(self) -> Collator:
+        """What makes its batches."""
+        return Collator(self.tokenizer, self.manifest, self.settings)
+
+    def fit_scale(self, residuals: Tensor) -> None:
+        """Fit the scale of a learned injection to a sample [T, D] of training residuals; `tile` has none."""
+        if isinstance(self.injection, ProjectedInjection):
+            self.injection.fit_scale(residuals)
+
+    def gradient_checkpointing_enable(self) -> None:
+        """Trade time for memory: keep no activations inside decoder layers."""
+        self.base.gradient_checkpointing_enable({"use_reentrant": False})
+
+    def embed(self, input_ids: Tensor, residuals: Tensor | None = None, residual_lengths: Tensor | None = None) -> Tensor:
+        """[B, N, H] the input rows of ids [B, N]: slots, in order, hold the injected residuals [ΣT, D] of clips of [B] frames.
+
+        Raises RapportError when a row has another number of slots than its residuals take.
+        """
+        rows: Tensor = self.base.get_input_embeddings()(input_ids)
+        slots = input_ids == self.manifest.residual
+        found = slots.sum(1)
+        if residuals is None or residual_lengths is None:
+            wanted = torch.zeros_like(found)
+        else:
+            if residuals.dim() != 2 or residuals.shape[1] != self.settings.residual_width:
+                shape = tuple(residuals.shape)
+                raise RapportError(f"residuals have shape {shape}: wanted [ΣT, {self.settings.residual_width}] (residual_width)")
+            if int(residual_lengths.sum()) != len(residuals):
+                raise RapportError(f"residual_lengths sum to {int(residual_lengths.sum())}, and there are {len(residuals)} residuals")
+            wanted = self.injection.slots(residual_lengths)
+        if not torch.equal(found, wanted):
+            row = int((found != wanted).nonzero()[0])
+            raise RapportError(f"row {row} has {int(found[row])} slots for residuals, and its residuals take {int(wanted[row])}")
+        if residuals is None or residual_lengths is None:
+            return rows
+        return rows.masked_scatter(slots[..., None], self.injection(residuals, residual_lengths).to(rows.dtype))
+
+    def hidden(self, rows: Tensor, attention_mask: Tensor, cache: Cache | None = None) -> Tensor:
+        """[B, N, H] the last layer's output for input rows [B, N, H]; with a cache, `attention_mask` covers the past as well."""
+        # Padding on the left must not shift positions.
+        positions = (attention_mask.cumsum(1) - 1).clamp(min=0)[:, -rows.shape[1] :]
+        output = self.base.base_model(
+            inputs_embeds=rows,
+            attention_mask=attention_mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=cache is not None,
+        )
+        states: Tensor = output.last_hidden_state
+        return states
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """[..., V] given [..., H]."""
+        output: Tensor = self.base.get_output_embeddings()(hidden)
+        return output
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        labels: Tensor,
+        residuals: Tensor | None = None,
+        residual_lengths: Tensor | None = None,
+    ) -> SpeechLmOutput:
+        """Loss and hits over the positions whose label [B, N] is not -100; logits are made for these only.
+
+        Shapes as `Collator` makes them. Labels lie where their token does; each is learned from the position before.
+        """
+        states = self.hidden(self.embed(input_ids, residuals, residual_lengths), attention_mask)
+        targets = labels[:, 1:]
+        supervised = targets != IGNORED
+        wanted = targets[supervised]
+        logits = self.logits(states[:, :-1][supervised])  # [M, V]
+        with torch.no_grad():
+            correct = (logits.argmax(-1) == wanted).sum()
+        return SpeechLmOutput(_loss_sum(logits, wanted), torch.tensor(len(wanted), device=wanted.device), correct)
+
+
+def _loss_sum(logits: Tensor, wanted: Tensor) -> Tensor:
+    """Summed cross-entropy of logits [M, V] in any precision against ids [M]."""
+    if len(wanted) <= _LOSS_ROWS:
+        return _cross_entropy(logits, wanted)
+    pieces = zip(logits.split(_LOSS_ROWS), wanted.split(_LOSS_ROWS), strict=True)
+    # Each piece's float32 copy and softmax are made again in the backward pass rather than kept.
+    return torch.stack([checkpoint(_cross_entropy, *piece, use_reentrant=False) for piece in pieces]).sum()
+
+
+def _cross_entropy(logits: Tensor, wanted: Tensor) -> Tensor:
+    return nn.functional.cross_entropy(logits.float(), wanted, reduction="sum")
