@@ -4,7 +4,7 @@ Ray is imported when a function is called: modules that only carry settings stay
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,6 +31,38 @@ def map_items(
     blocks = min(len(items), max(_BLOCKS_PER_WORKER * workers, len(items) // _MAX_ITEMS_PER_BLOCK))
     with quiet():
         dataset = ray.data.from_items(list(items), override_num_blocks=blocks).map(work, compute=TaskPoolStrategy(size=concurrency))
+        yield from dataset.iter_rows()
+
+
+def map_on_actors(
+    items: Sequence[dict[str, Any]],
+    worker: type[Callable[[dict[str, Any]], dict[str, Any]]],
+    arguments: Mapping[str, Any],
+    actors: int | None = None,
+    gpus_per_actor: float = 0.0,
+) -> Iterator[dict[str, Any]]:
+    """What workers answer for each item, in the order in which answers come in; each is made once, `worker(**arguments)`, and kept.
+
+    One actor a CPU, or as many as the GPUs hold when each is to have a share of one, unless told. Wants Ray to be initialised.
+    """
+    import ray
+    import ray.data
+    from ray.data import ActorPoolStrategy
+
+    if not items:
+        return
+    resources = ray.cluster_resources()
+    room = resources.get("GPU", 0) / gpus_per_actor if gpus_per_actor else resources.get("CPU", 1)
+    # A block is the least that an actor can be given: more actors than items would only start.
+    pool = min(actors or max(int(room), 1), len(items))
+    with quiet():
+        dataset = ray.data.from_items(list(items), override_num_blocks=len(items)).map(
+            worker,
+            fn_constructor_kwargs=dict(arguments),
+            compute=ActorPoolStrategy(size=pool),
+            num_cpus=None if gpus_per_actor else 1,
+            num_gpus=gpus_per_actor or None,
+        )
         yield from dataset.iter_rows()
 
 

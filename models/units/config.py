@@ -36,15 +36,33 @@ class TransformerConfig(Config):
     """Whether clips are scaled to unit variance; read from the checkpoint's preprocessor_config.json unless set."""
 
 
+class EgemapsConfig(Config):
+    """eGeMAPS v02."""
+
+    level: Literal["functionals", "descriptors"] = "functionals"
+    """88 functionals of a whole clip, or 25 descriptors every 10 ms."""
+
+
+class LogMelFramesConfig(Config):
+    """Log-mel spectra every 10 ms."""
+
+    bands: int = Field(default=80, ge=16, le=80)
+    """Mel bands, 60 Hz to 7.6 kHz."""
+
+
 class FrameConfig(Config):
     """Which encoder makes frames of speech."""
 
     backend: str = "cepstra"
-    """A file of models/backends/frames: cepstra or transformer."""
+    """A file of models/backends/frames: cepstra, transformer, egemaps or logmel."""
     cepstra: CepstraConfig = CepstraConfig()
     """Settings of cepstra."""
     transformer: TransformerConfig = TransformerConfig()
     """Settings of transformer."""
+    egemaps: EgemapsConfig = EgemapsConfig()
+    """Settings of egemaps."""
+    logmel: LogMelFramesConfig = LogMelFramesConfig()
+    """Settings of logmel."""
     batch_s: float = Field(default=120.0, gt=0)
     """Seconds of speech, padding included, that a network takes at once."""
     device: str = "auto"

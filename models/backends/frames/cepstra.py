@@ -21,6 +21,7 @@ Floats = npt.NDArray[np.float32]
 FORMAT = "1"
 
 WINDOW, HOP = 400, 320  # samples at 16 kHz: 25 ms, of which each frame begins 20 ms after the last
+_WINDOW_SHAPE = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
 _N_FFT = 512
 _LOWEST_HZ, _HIGHEST_HZ = 60.0, 7_600.0
 _FLOOR = 1e-8  # power, about -80 dB of full scale: below it lies the noise of 16 bits
@@ -53,7 +54,6 @@ class CepstraEncoder:
 
     def __init__(self, config: CepstraConfig | None = None) -> None:
         self.config = config or CepstraConfig()
-        self._window = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
         self._mels = mel_filters(self.config.bands)
         count = self.config.coefficients
         self._spread = (_CEPSTRUM_SPREAD * np.arange(1, count + 1) ** -_CEPSTRUM_FALL).astype(np.float32)
@@ -80,8 +80,7 @@ class CepstraEncoder:
 
     def _encode(self, samples: Floats) -> Floats:
         samples = np.pad(samples, (0, max(0, WINDOW - len(samples))))
-        pieces = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[::HOP]  # [T, window]
-        power = _power(pieces * self._window, _N_FFT) / np.float32(WINDOW)  # [T, F]
+        power = power_spectra(samples, HOP)  # [T, F]
         log_mels = np.log(power @ self._mels + np.float32(_FLOOR))
         cepstra = dct(log_mels, axis=1, norm="ortho")[:, 1 : self.config.coefficients + 1]
         level_db = 10 * np.log10(power.sum(1) / WINDOW + np.float32(_FLOOR))
@@ -140,6 +139,12 @@ class PitchFinder:
         both = voiced[1:] & voiced[:-1]
         slope = np.concatenate([[0], np.where(both, np.diff(octaves), 0).clip(-0.3, 0.3)])
         return pitch, slope, _span(octaves, voiced), voicing
+
+
+def power_spectra(samples: Floats, hop: int) -> Floats:
+    """[T, F] power of each 25 ms of samples [S], S >= 400, every `hop` samples; F reaches from 0 to 8 kHz."""
+    pieces = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[::hop]  # [T, window]
+    return _power(pieces * _WINDOW_SHAPE, _N_FFT) / np.float32(WINDOW)
 
 
 def mel_filters(bands: int) -> Floats:
