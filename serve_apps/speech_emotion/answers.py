@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict
 from pydantic.config import JsonDict
 
 from rapport.core.emotions import strongest
+from rapport.serve_apps.http.answers import Answer, PlainModelCard
 from rapport.serve_apps.http.errors import ApiError
 
 _SCORES: JsonDict = {
@@ -78,12 +79,6 @@ class NoService:
         raise ApiError(503, "there is no model here")
 
 
-class Answer(BaseModel):
-    """Base of all answers: the sentence under a field is its description in the reference."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
-
 class EmotionWindow(Answer):
     """The answer for one stretch of the clip."""
 
@@ -147,13 +142,9 @@ class EmotionAnswer(Answer):
         )
 
 
-class ModelCard(Answer):
+class ModelCard(PlainModelCard):
     """A model, as the OpenAI list has it, with what is special to emotion."""
 
-    id: str
-    object: Literal["model"] = "model"
-    created: int
-    owned_by: str = "rapport"
     emotions: list[str]
     """What it tells apart."""
     window_s: float
@@ -165,15 +156,6 @@ class ModelList(Answer):
 
     object: Literal["list"] = "list"
     data: list[ModelCard]
-
-
-class Health(Answer):
-    """A clip went through the model just now."""
-
-    status: Literal["ok"] = "ok"
-    model: str
-    latency_ms: float = Field(examples=[7.4])
-    """How long the clip took."""
 
 
 def _rounded(scores: dict[str, float]) -> dict[str, float]:

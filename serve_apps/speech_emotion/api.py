@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import numpy as np
 from fastapi import APIRouter, Depends, FastAPI, File, Form, UploadFile
@@ -12,23 +12,16 @@ from fastapi.security import HTTPBearer
 
 from rapport import __version__
 from rapport.core.audio import SAMPLE_RATE_HZ, Speech
-from rapport.serve_apps.http.errors import ApiError, ErrorBody
+from rapport.serve_apps.http.answers import ERRORS, Health, errors
+from rapport.serve_apps.http.errors import ApiError
 from rapport.serve_apps.http.guard import protect
 from rapport.serve_apps.http.pages import add_pages
 from rapport.serve_apps.http.uploads import SpeechDecoder
-from rapport.serve_apps.speech_emotion.answers import EmotionAnswer, EmotionService, Health, ModelCard, ModelFacts, ModelList
+from rapport.serve_apps.http.waiting import Recent, in_time
+from rapport.serve_apps.speech_emotion.answers import EmotionAnswer, EmotionService, ModelCard, ModelList
 from rapport.serve_apps.speech_emotion.settings import EmotionSettings
 
 T = TypeVar("T")
-
-ERRORS: dict[int | str, dict[str, Any]] = {
-    400: {"model": ErrorBody, "description": "Unusable audio (code `audio_<reason>`) or a wrong field."},
-    401: {"model": ErrorBody, "description": "No key, or a wrong one."},
-    413: {"model": ErrorBody, "description": "The body is larger than max_upload_mib."},
-    429: {"model": ErrorBody, "description": "Too many requests under way; `Retry-After` says when to come back."},
-    503: {"model": ErrorBody, "description": "The model did not answer in time."},
-    "default": {"model": ErrorBody, "description": "Any other error."},
-}
 
 _HEALTH_KEPT_S = 2.0
 _FACTS_KEPT_S = 10.0
@@ -50,11 +43,12 @@ class EmotionRequests:
     settings: EmotionSettings
     transcribes: bool
     decoder: SpeechDecoder = field(init=False)
-    _health: tuple[float, Health] | None = None
-    _facts: tuple[float, ModelFacts] | None = None
 
     def __post_init__(self) -> None:
         self.decoder = SpeechDecoder(self.settings.audio, self.settings.decode_threads)
+        self.health = Recent(self._look, _HEALTH_KEPT_S)
+        # Asked for again: another model may have been deployed.
+        self.facts = Recent(lambda: self._in_time(self.service.facts()), _FACTS_KEPT_S)
 
     async def answer(
         self, upload: UploadFile, *, param: str, window_s: float | None, hop_s: float | None, timeline: bool, transcribe: bool | None
@@ -78,7 +72,7 @@ class EmotionRequests:
         return EmotionAnswer.of(self.settings.model_id, speech.duration_s, analysis, text)
 
     async def _windows(self, speech: Speech, window_s: float | None, hop_s: float | None) -> tuple[float, float]:
-        window_s = window_s or (await self.facts()).window_s
+        window_s = window_s or (await self.facts.get()).window_s
         hop_s = hop_s or window_s / 2
         count = max(0.0, speech.duration_s - window_s) / hop_s + 1
         if count > self.settings.max_windows:
@@ -86,26 +80,15 @@ class EmotionRequests:
             raise ApiError(400, f"{message} (max_windows): choose a longer hop_s", param="hop_s", code="too_many_windows")
         return window_s, hop_s
 
-    async def facts(self) -> ModelFacts:
-        """What the model is. Asked for again every ten seconds: another one may have been deployed."""
-        now = time.monotonic()
-        if self._facts is None or now - self._facts[0] > _FACTS_KEPT_S:
-            self._facts = now, await self._in_time(self.service.facts())
-        return self._facts[1]
-
-    async def health(self) -> Health:
-        """The outcome of a short clip through the model; an outcome that is two seconds old is still good."""
-        now = time.monotonic()
-        if self._health is None or now - self._health[0] > _HEALTH_KEPT_S:
-            clip = 0.1 * np.sin(2 * np.pi * 220 / SAMPLE_RATE_HZ * np.arange(SAMPLE_RATE_HZ, dtype=np.float32))
-            await self._in_time(self.service.analyse(clip, None, None))
-            latency_ms = 1000 * (time.monotonic() - now)
-            self._health = (time.monotonic(), Health(model=self.settings.model_id, latency_ms=round(latency_ms, 2)))
-        return self._health[1]
+    async def _look(self) -> Health:
+        began_s = time.monotonic()
+        clip = 0.1 * np.sin(2 * np.pi * 220 / SAMPLE_RATE_HZ * np.arange(SAMPLE_RATE_HZ, dtype=np.float32))
+        await self._in_time(self.service.analyse(clip, None, None))
+        return Health(model=self.settings.model_id, latency_ms=round(1000 * (time.monotonic() - began_s), 2))
 
     async def cards(self) -> ModelList:
         """The models of this server."""
-        facts = await self.facts()
+        facts = await self.facts.get()
         card = ModelCard(id=self.settings.model_id, created=facts.created, emotions=list(facts.emotions), window_s=facts.window_s)
         return ModelList(data=[card])
 
@@ -116,12 +99,7 @@ class EmotionRequests:
             raise ApiError(404, message, code="model_not_found", param=param)
 
     async def _in_time(self, work: Awaitable[T]) -> T:
-        try:
-            return await asyncio.wait_for(work, self.settings.requests.request_timeout_s)
-        except TimeoutError as error:
-            seconds = self.settings.requests.request_timeout_s
-            message = f"no answer within {seconds:g} s (request_timeout_s)"
-            raise ApiError(503, message, code="timeout", headers={"Retry-After": "1"}) from error
+        return await in_time(work, self.settings.requests.request_timeout_s)
 
 
 def build_api(service: EmotionService, settings: EmotionSettings, *, key_digest: str | None = None, transcribes: bool = False) -> FastAPI:
@@ -159,14 +137,14 @@ def _add_emotions(api: APIRouter, work: EmotionRequests) -> None:
 
 
 def _add_models(api: APIRouter, work: EmotionRequests) -> None:
-    errors: dict[int | str, dict[str, Any]] = {status: ERRORS[status] for status in (401, 503, "default")}
+    refusals = errors(401, 503)
 
-    @api.get("/v1/models", response_model=ModelList, responses=errors, tags=["models"], summary="Models")
+    @api.get("/v1/models", response_model=ModelList, responses=refusals, tags=["models"], summary="Models")
     async def models() -> ModelList:
         """The models of this server."""
         return await work.cards()
 
-    @api.get("/v1/models/{model}", response_model=ModelCard, responses=errors, tags=["models"], summary="One model")
+    @api.get("/v1/models/{model}", response_model=ModelCard, responses=refusals, tags=["models"], summary="One model")
     async def one_model(model: str) -> ModelCard:
         """What the model tells apart."""
         work.check_model(model, None)
@@ -174,13 +152,13 @@ def _add_models(api: APIRouter, work: EmotionRequests) -> None:
 
 
 def _add_health(api: FastAPI, work: EmotionRequests) -> None:
-    errors: dict[int | str, dict[str, Any]] = {status: ERRORS[status] for status in (503, "default")}
+    refusals = errors(503)
 
-    @api.get("/healthz", response_model=Health, responses=errors, tags=["health"], summary="Health")
+    @api.get("/healthz", response_model=Health, responses=refusals, tags=["health"], summary="Health")
     async def healthz() -> Health:
         """Sends a second of sound through the model; 503 when that fails."""
         try:
-            return await work.health()
+            return await work.health.get()
         except ApiError:
             raise
         except Exception as error:

@@ -6,7 +6,8 @@ from fastapi import APIRouter, File, UploadFile
 from pydantic import Field
 
 from rapport.core.emotions import SER_EMOTIONS
-from rapport.serve_apps.speech_emotion.answers import Answer, EmotionAnswer
+from rapport.serve_apps.http.answers import Answer
+from rapport.serve_apps.speech_emotion.answers import EmotionAnswer
 from rapport.serve_apps.speech_emotion.api import EmotionRequests
 
 _RECORDING = File(description="The recording.")

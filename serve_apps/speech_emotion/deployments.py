@@ -1,24 +1,20 @@
-"""What the speech emotion app deploys: the HTTP front, the model, the transcriber. `serve_apps/ser.py` sizes them."""
+"""What the speech emotion app deploys: the HTTP front and the model. `serve_apps/ser.py` sizes them."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from fastapi import FastAPI
 from ray import serve
-from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
 
-from rapport.core.audio import SAMPLE_RATE_HZ, voice_activity
-from rapport.serve_apps.http.errors import busy
+from rapport.core.audio import SAMPLE_RATE_HZ
+from rapport.serve_apps.http.queues import queued
 from rapport.serve_apps.speech_emotion.answers import Analysis, ModelFacts, WindowScores
 from rapport.serve_apps.speech_emotion.batches import LengthBatches, Scores
 from rapport.serve_apps.speech_emotion.settings import EmotionSettings
-
-_PIECE_S = 12.0
 
 
 class EmotionModel:
@@ -65,39 +61,6 @@ class EmotionModel:
         return [prediction.scores for prediction in predictions]
 
 
-class EmotionTranscriber:
-    """The words of a clip."""
-
-    def __init__(self, name: str) -> None:
-        from rapport.models.backends.transcribers import load_transcriber
-
-        transcriber = load_transcriber(name)
-        assert transcriber is not None
-        self._transcriber = transcriber
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="transcriber")
-
-    async def transcribe(self, samples: np.ndarray) -> str:
-        """The words of 16 kHz speech [S]."""
-        # Piece by piece: a transcriber may hold Python's lock while it computes, and a request may be given up in between.
-        run = asyncio.get_running_loop().run_in_executor
-        words = [await run(self._thread, self._transcriber.transcribe, samples[first:end]) for first, end in pieces(samples, _PIECE_S)]
-        return " ".join(text for text in words if text)
-
-
-def pieces(samples: np.ndarray, longest_s: float) -> list[tuple[int, int]]:
-    """(first, end) of stretches of the samples [S], 16 kHz, cut in the pauses between voice; a longer stretch of voice is cut anyway."""
-    longest = round(longest_s * SAMPLE_RATE_HZ)
-    if len(samples) <= longest:
-        return [(0, len(samples))]
-    voiced = voice_activity(samples)
-    pauses = [round((a + b) / 2 * SAMPLE_RATE_HZ) for (_, a), (b, _) in pairwise(voiced)]
-    cuts = [0]
-    while len(samples) - cuts[-1] > longest:
-        within = [pause for pause in pauses if cuts[-1] < pause <= cuts[-1] + longest]
-        cuts.append(within[-1] if within else cuts[-1] + longest)
-    return list(pairwise([*cuts, len(samples)]))
-
-
 class DeployedService:
     """An `EmotionService` whose parts are deployments; a full queue becomes 429."""
 
@@ -107,16 +70,16 @@ class DeployedService:
 
     async def analyse(self, samples: np.ndarray, window_s: float | None, hop_s: float | None) -> Analysis:
         """As `EmotionService.analyse`."""
-        return await _queued(self._model.analyse.remote(samples, window_s, hop_s))
+        return await queued(self._model.analyse.remote(samples, window_s, hop_s))
 
     async def transcribe(self, samples: np.ndarray) -> str:
         """As `EmotionService.transcribe`."""
         assert self._transcriber is not None
-        return await _queued(self._transcriber.transcribe.remote(samples))
+        return await queued(self._transcriber.transcribe.remote(samples))
 
     async def facts(self) -> ModelFacts:
         """As `EmotionService.facts`."""
-        return await _queued(self._model.facts.remote())
+        return await queued(self._model.facts.remote())
 
 
 @serve.ingress()
@@ -135,10 +98,3 @@ class EmotionIngress:
         from rapport.serve_apps.speech_emotion.api import build_api
 
         return build_api(self._service, self._settings, key_digest=self._key_digest, transcribes=self._transcribes)
-
-
-async def _queued(call: Any) -> Any:
-    try:
-        return await call
-    except BackPressureError as error:
-        raise busy(str(error)) from error

@@ -1,11 +1,11 @@
-"""Parts of the deployments that need no Serve."""
+"""Long recordings are transcribed in pieces."""
 
 import asyncio
 from itertools import pairwise
 
 import numpy as np
 
-from rapport.serve_apps.speech_emotion.deployments import EmotionTranscriber, pieces
+from rapport.serve_apps.http.transcriber import TranscriberReplica, pieces
 
 
 def talk(*seconds: float) -> np.ndarray:
@@ -34,5 +34,5 @@ def test_voice_without_a_pause_is_cut_anyway() -> None:
 
 
 def test_the_words_of_all_pieces_are_joined() -> None:
-    words = asyncio.run(EmotionTranscriber("pocketsphinx").transcribe(talk(1, 0.5, 1)))
+    words = asyncio.run(TranscriberReplica("pocketsphinx").transcribe(talk(1, 0.5, 1)))
     assert isinstance(words, str)
