@@ -11,7 +11,7 @@ import pyarrow as pa
 from rapport.core import storage
 from rapport.core.config import dump_config
 from rapport.core.errors import RapportError
-from rapport.core.schema import UTTERANCE_SCHEMA, Utterance, from_table
+from rapport.core.schema import LEFT_OUT, UTTERANCE_SCHEMA, Utterance, from_table
 from rapport.datasets.card import count_differences, has_card, read_card
 from rapport.datasets.chunks import outcome_path
 from rapport.datasets.prepare import FORMAT, Plan, PrepareConfig
@@ -136,7 +136,7 @@ def _manifest(plan: Plan, counts: Mapping[str, Any], rows: list[Utterance]) -> d
 
 
 def _describe_split(rows: list[Utterance], config: PrepareConfig) -> dict[str, Any]:
-    sides = sorted({str(r.split) for r in rows})
+    sides = sorted({str(r.split) for r in rows} - {LEFT_OUT})
     speakers = {side: sorted({r.speaker_id for r in rows if r.split == side and r.speaker_id}) for side in sides}
     return {"config": config.split.model_dump(mode="json"), "utterances": _count(r.split for r in rows), "speakers": speakers}
 

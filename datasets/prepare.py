@@ -56,7 +56,7 @@ class CorpusConfig(Config):
     """Which corpus, and where it lies."""
 
     name: str = "ravdess"
-    """A corpus of datasets/corpora: ravdess, cremad, musan, emodb, or a user's own through folder_of_labels or csv."""
+    """A corpus of datasets/corpora, such as ravdess, esd or librispeech, or a user's own through folder_of_labels or csv."""
     root: str = ""
     """Folder or object-store URI of the corpus as published."""
     options: Annotated[dict[str, Any], _KEY_VALUES] = Field(default={})

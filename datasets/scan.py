@@ -26,7 +26,7 @@ class Rejected:
 
     path: str
     reason: str
-    """A short code: `name`, `unknown_code`, `unknown_label`, `no_speaker`, `table_row`."""
+    """A short code: `name`, `unknown_code`, `unknown_label`, `no_speaker`, `no_text`, `no_audio`, `table_row`."""
     message: str
     """One sentence for the person who must mend it: value seen, value wanted."""
 
@@ -137,7 +137,7 @@ def write_tones(folder: Path, names: Iterable[str], duration_s: float = 0.5, sam
     """Write one short, audible harmonic tone per name, each different, for a corpus' `write_example`."""
     for path, samples in _tones(folder, names, int(duration_s * sample_rate_hz), sample_rate_hz):
         path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(path, samples, sample_rate_hz, format="WAV", subtype="PCM_16")
+        soundfile.write(path, samples, sample_rate_hz, format="FLAC" if path.suffix == ".flac" else "WAV", subtype="PCM_16")
 
 
 def _tones(folder: Path, names: Iterable[str], length: int, rate: int) -> Iterator[tuple[Path, np.ndarray]]:

@@ -29,7 +29,7 @@ from rapport.datasets.synthetic.studio import Item, Studio
 LAYOUTS = "datasets.synthetic.layouts"
 RECIPE = "recipe.json"
 # Raise this when the same recipe would come out as other speech.
-FORMAT = 1
+FORMAT = 2
 LICENCE = (
     "Made by a machine: speech by espeak-ng (the program is GPL-3.0, what it says is not), sounds by Rapport, which claims no rights; "
     "no recording of a person is in it. Names and sentences follow the published corpus of this layout: never report it as that corpus."
@@ -41,7 +41,7 @@ class MakeCorpusConfig(JobConfig):
     """Which corpus to make, and how much of it."""
 
     layout: str = "ravdess"
-    """A layout of datasets/synthetic/layouts, such as ravdess, cremad or musan."""
+    """A layout of datasets/synthetic/layouts, such as ravdess, cremad, esd, librispeech or musan."""
     out: str | None = None
     """Folder or URI of the corpus; <storage>/synthetic/<layout> unless told."""
     speakers: int | None = Field(default=None, ge=1)

@@ -182,11 +182,12 @@ def from_pcm16(pcm: np.ndarray | bytes | memoryview) -> np.ndarray:
 
 def encode_wav(samples: np.ndarray, rate_hz: int = SAMPLE_RATE_HZ) -> bytes:
     """A 16-bit WAV file of [S] or [C, S]."""
-    import soundfile
+    return _encode(samples, rate_hz, "WAV")
 
-    sink = io.BytesIO()
-    soundfile.write(sink, to_pcm16(samples).T, rate_hz, format="WAV", subtype="PCM_16")
-    return sink.getvalue()
+
+def encode_flac(samples: np.ndarray, rate_hz: int = SAMPLE_RATE_HZ) -> bytes:
+    """A 16-bit FLAC file of [S] or [C, S]."""
+    return _encode(samples, rate_hz, "FLAC")
 
 
 def voice_activity(
@@ -266,6 +267,14 @@ def _check_bytes(data: bytes) -> None:
     lacking = missing_bytes(data)
     if lacking:
         raise AudioError("truncated", f"the file is cut: its header declares {lacking:,} bytes more than the {len(data):,} there are")
+
+
+def _encode(samples: np.ndarray, rate_hz: int, container: str) -> bytes:
+    import soundfile
+
+    sink = io.BytesIO()
+    soundfile.write(sink, to_pcm16(samples).T, rate_hz, format=container, subtype="PCM_16")
+    return sink.getvalue()
 
 
 def _decode_sndfile(data: bytes, wanted: _Wanted) -> tuple[np.ndarray, int]:

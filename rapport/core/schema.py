@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, fields, replace
 import pyarrow as pa
 
 SPLITS = ("train", "validation", "test")
+LEFT_OUT = "left_out"
+"""The split of a row that may lie on no side, because it would share a speaker or a sentence with another side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class Utterance:
     audio_path: str
     """Path or URI of the file that holds the speech."""
     split: str | None = None
-    """`train`, `validation` or `test`; None until a split is assigned."""
+    """`train`, `validation`, `test` or `left_out`; None until a split is assigned."""
     start_s: float = 0.0
     """Where the utterance begins in its file."""
     end_s: float | None = None
@@ -60,6 +62,16 @@ class Turn:
     text: str
     emotion: str | None = None
     """Canonical; None is not told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialogue:
+    """A conversation in writing."""
+
+    dialogue_id: str
+    """Unique in its collection."""
+    turns: tuple[Turn, ...]
+    """In the order in which they were said."""
 
 
 UTTERANCE_SCHEMA = pa.schema(

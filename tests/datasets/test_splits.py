@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from rapport.core.errors import RapportError
 from rapport.core.schema import SPLITS, Utterance
 from rapport.datasets.corpora import cremad, ravdess
-from rapport.datasets.splits import SplitConfig, assign_splits, leak_report
+from rapport.datasets.splits import SplitConfig, assign_splits, leak_report, side_of_sentence
 
 RAVDESS_HELD_OUT = {"01", "09", "12", "17", "19"}
 CREMAD_HELD_OUT = {1001, 1005, 1011, 1013, 1019, 1023, 1027, 1029, 1036, 1040, 1041, 1045, 1050, 1056, 1063, 1067, 1071, 1086, 1089}
@@ -195,3 +195,61 @@ def test_folds_spread_both_sexes() -> None:
     for fold in range(6):
         tested = [r for r in assign_splits(rows, SplitConfig(method="kfold", folds=6, fold=fold, validation=0)) if r.split == "test"]
         assert {r.gender for r in tested} == {"female", "male"}
+
+
+def spoken_by_all(speakers, sentences):
+    return [
+        Utterance(f"mine/{s}-{t}", "mine", "x.wav", speaker_id=f"mine/{s}", text=f"Sentence number {t}.", emotion="sad")
+        for s in range(speakers)
+        for t in range(sentences)
+    ]
+
+
+def test_speakers_and_sentences_are_held_out_at_once_and_rows_that_cross_are_left_out_and_counted():
+    rows = spoken_by_all(10, 100)
+    split = assign_splits(rows, SplitConfig(method="speaker_and_sentence"))
+    report = leak_report(split, fixed_sentences=False)
+    assert report["clean"]
+    assert set(report["counts"]) == {*SPLITS, "left_out"}
+    assert [r.utterance_id for r in split] == [r.utterance_id for r in rows]
+    assert len(speakers_on(split, "test")) == 2
+    tested = {r.text for r in split if r.split == "test"}
+    assert 10 <= len(tested) <= 30
+    assert report["counts"]["test"] == 2 * len(tested), "every test speaker is heard with every test sentence"
+
+
+def test_a_split_with_rows_left_out_is_kept_as_it_is_when_asked_for_again():
+    split = assign_splits(spoken_by_all(10, 40), SplitConfig(method="speaker_and_sentence"))
+    assert assign_splits(split, SplitConfig()) == split
+    assert assign_splits(split, SplitConfig(method="given")) == split
+
+
+def test_the_side_of_a_sentence_is_the_same_in_every_corpus_and_larger_shares_only_add():
+    texts = [f"Sentence number {t}." for t in range(200)]
+    sides = [side_of_sentence(t, 0.1, 0.2) for t in texts]
+    assert sides == [side_of_sentence(t.upper().rstrip("."), 0.1, 0.2) for t in texts]
+    assert 20 <= sides.count("test") <= 60
+    assert all(side_of_sentence(t, 0.1, 0.3) == "test" for t, side in zip(texts, sides, strict=True) if side == "test")
+    assert sides != [side_of_sentence(t, 0.1, 0.2, seed=1) for t in texts]
+
+
+def test_shares_of_sentences_may_differ_from_shares_of_speakers():
+    config = SplitConfig(method="speaker_and_sentence", validation_sentences=0.05, test_sentences=0.05)
+    counts = leak_report(assign_splits(spoken_by_all(10, 400), config))["counts"]
+    assert counts["train"] > 0.85 * 7 * 400
+
+
+def test_too_few_sentences_to_hold_any_out_say_what_to_change():
+    with pytest.raises(RapportError, match=r"raise split.(test|validation)_sentences, choose another split.seed"):
+        assign_splits(spoken_by_all(10, 1), SplitConfig(method="speaker_and_sentence"))
+
+
+def test_a_published_partition_may_divide_the_recordings_of_every_speaker():
+    rows = [
+        Utterance(f"esd/0011_{n:06d}", "esd", f"0011/Angry/0011_{n:06d}.wav", speaker_id="esd/0011", emotion="angry")
+        for n in range(351, 701)
+    ]
+    split = assign_splits(rows, SplitConfig(method="published", name="official"))
+    assert Counter(r.split for r in split) == {"train": 300, "validation": 20, "test": 30}
+    with pytest.raises(RapportError, match="corpus esd has official"):
+        assign_splits(rows, SplitConfig(method="published", name="secret"))
