@@ -110,6 +110,18 @@ def find_prepared(root: str, name: str) -> str:
     return finished[-1]
 
 
+def locate_prepared(root: str, chosen: str) -> str:
+    """The folder that settings mean: the newest preparation of a name below a storage root, or a folder or URI as given, made absolute.
+
+    Raises RapportError for a corpus that is not prepared.
+    """
+    if "/" not in chosen and not storage.is_complete(chosen):
+        return find_prepared(root, chosen)
+    storage.read_manifest(chosen)
+    # Workers run in a folder of their own, where a relative path would mean another place.
+    return chosen if "://" in chosen else storage.resolve(chosen)[1]
+
+
 def merge(corpora: Sequence[PreparedCorpus]) -> PreparedCorpus:
     """Several corpora as one, each with the split it was given on its own.
 

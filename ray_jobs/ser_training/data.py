@@ -3,15 +3,15 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from rapport.core import storage
 from rapport.core.audio import trim_silence
 from rapport.core.errors import RapportError
 from rapport.core.schema import Utterance
-from rapport.datasets.prepared import PreparedCorpus, find_prepared, load_noise, merge, open_prepared
+from rapport.datasets.prepared import PreparedCorpus, load_noise, locate_prepared, merge, open_prepared
 from rapport.datasets.splits import leak_report
 from rapport.datasets.stages.augment import make_augment
 from rapport.ray_jobs.ser_training.config import TrainSerConfig
@@ -41,13 +41,7 @@ def find_sources(config: TrainSerConfig) -> Sources:
     Raises RapportError for a corpus that is not prepared.
     """
 
-    def find(name: str) -> str:
-        if "/" not in name and not storage.is_complete(name):
-            return find_prepared(config.storage, name)
-        storage.read_manifest(name)
-        # Workers run in a folder of their own, where a relative path would mean another place.
-        return name if "://" in name else storage.resolve(name)[1]
-
+    find = partial(locate_prepared, config.storage)
     return Sources(tuple(map(find, config.corpora)), tuple(map(find, config.test_corpora)), config.noise and find(config.noise))
 
 
