@@ -73,6 +73,23 @@ class TrainableConfig(Config):
         return self
 
 
+class GenerationConfig(Config):
+    """How answers are written."""
+
+    max_new_tokens: int = Field(default=256, ge=8)
+    """Longest answer; one that has not ended by then counts as malformed."""
+    constrained: bool = False
+    """Allow only what the form of an answer allows: tags in their places and nowhere else."""
+    temperature: float = Field(default=0.0, ge=0)
+    """0 takes the likeliest token; above, tokens are drawn from probabilities sharpened (below 1) or flattened by this."""
+    top_k: int = Field(default=0, ge=0)
+    """Draw from the likeliest k only; 0 is all."""
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    """Draw from the likeliest tokens that together have this probability."""
+    seed: int = 0
+    """Seed of drawing; with it an example gets the same answer whatever is in its batch."""
+
+
 class EmosdsConfig(Config):
     """One speech language model."""
 

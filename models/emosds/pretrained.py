@@ -143,10 +143,11 @@ def _save_base(model: SpeechLanguageModel, folder: Path, weights: Mapping[str, T
         for tied in model.base._tied_weights_keys or ():
             own.pop(tied, None)
     save_torch_state_dict(own, target, max_shard_size=_MAX_SHARD, metadata={"format": "pt"})
-    for file in target.glob("*.safetensors"):
-        file.chmod((target / "config.json").stat().st_mode)  # the writer makes files that only their owner may read
+    storage.remove(folder / _ADAPTER)
     if has_adapters(model.base):
         save_adapters(model.base, folder / _ADAPTER, dict(weights))
+    for file in folder.glob("*/*.safetensors"):
+        file.chmod((target / "config.json").stat().st_mode)  # the writer makes files that only their owner may read
 
 
 def _load_base(source: str, revision: str | None, dtype: torch.dtype = torch.float32) -> tuple[Any, Any]:

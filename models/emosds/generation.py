@@ -1,0 +1,227 @@
+"""Answers, written token by token after the speech was read once.
+
+    prompts -> embeddings with residuals -> one pass that fills the cache -> token, token, ... until EOS
+
+The loop is our own for three things that `transformers.generate` does not do: rows that have ended leave the batch, tokens come out as an
+iterator that a listener may stop, and the scores of all emotions are kept where a tag is chosen. Greedy answers equal those of `generate`,
+and those without a cache (both are tests). Axes: B batch, A rows still being written, E emotions, V vocabulary.
+"""
+
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+from transformers.generation import LogitsProcessorList, TopKLogitsWarper, TopPLogitsWarper
+
+from rapport.core.errors import RapportError
+from rapport.core.examples import Example
+from rapport.core.units import SpeechUnits
+from rapport.models.emosds.answer import Answer, parse_answer, tag_of
+from rapport.models.emosds.config import GenerationConfig
+from rapport.models.emosds.grammar import AnswerGrammar
+from rapport.models.emosds.model import SpeechLanguageModel
+
+FieldName = Literal["user_emotion", "transcript", "reply_emotion", "reply"]
+_PARTIAL = "\ufffd"
+"""What a decoder writes for bytes that are not yet a whole character."""
+
+
+@dataclass(frozen=True)
+class Generated:
+    """One answer."""
+
+    example_id: str
+    ids: tuple[int, ...]
+    """The tokens, without EOS."""
+    text: str
+    answer: Answer
+    finished: bool
+    """Whether it ended by itself, with EOS."""
+    user_scores: dict[str, float] | None = None
+    """Probability of each emotion where the user's was chosen, summing to 1; None in stage 1."""
+    reply_scores: dict[str, float] | None = None
+    """The same of the reply's emotion; None before stage 3, or when no reply was begun."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What a stream brings next: an emotion as a whole, words bit by bit."""
+
+    field: FieldName
+    text: str
+    """A canonical emotion, or words as they follow the earlier ones of their field, spaces included."""
+
+
+class _Step(NamedTuple):
+    rows: list[int]
+    """[A] which rows of the batch."""
+    tokens: list[int]
+    """[A]"""
+    tags: Tensor
+    """[A, E] logits of the tags."""
+
+
+class Generator:
+    """Answers examples with one model. The same example gets the same answer in any batch."""
+
+    def __init__(self, model: SpeechLanguageModel, config: GenerationConfig | None = None) -> None:
+        self.model = model.eval()
+        self.config = config or GenerationConfig()
+        self._collator = model.collator()
+        self._grammars: dict[int, AnswerGrammar] = {}
+        # transformers' warpers take the ids so far, which these two do not look at.
+        self._warpers = LogitsProcessorList()
+        if self.config.temperature and self.config.top_k:
+            self._warpers.append(TopKLogitsWarper(self.config.top_k))
+        if self.config.temperature and self.config.top_p < 1:
+            self._warpers.append(TopPLogitsWarper(self.config.top_p))
+
+    def generate(self, examples: Sequence[Example], speech: Sequence[SpeechUnits | None]) -> list[Generated]:
+        """The answers, in order; examples of one batch are of one stage.
+
+        A batch costs the time of its longest prompt and answer: put examples of like length together.
+        """
+        if not examples:
+            return []
+        answers = [_Writing() for _ in examples]
+        for step in self._steps(examples, speech):
+            for row, token, tags in zip(step.rows, step.tokens, step.tags, strict=True):
+                answers[row].take(token, tags, self.model)
+        return [self._finish(e, a) for e, a in zip(examples, answers, strict=True)]
+
+    def stream(self, example: Example, speech: SpeechUnits | None) -> Iterator[Piece | Generated]:
+        """Pieces of one answer as they are written, and the whole answer last; closing the iterator stops the work.
+
+        Pieces follow the tokens as they come: of a malformed answer, the whole answer tells more.
+        """
+        writing, shown = _Writing(), _Shown(self._collator.decode, self.model)
+        for step in self._steps([example], [speech]):
+            writing.take(step.tokens[0], step.tags[0], self.model)
+            yield from shown.take(step.tokens[0])
+        yield self._finish(example, writing)
+
+    @torch.inference_mode()
+    def _steps(self, examples: Sequence[Example], speech: Sequence[SpeechUnits | None]) -> Iterator[_Step]:
+        """One token for every row that is still being written, again and again."""
+        model, limit = self.model, self.config.max_new_tokens
+        stage = _one_stage(examples)
+        grammar = self._grammar(stage) if self.config.constrained else None
+        batch = {k: v.to(model.device) for k, v in self._collator.prompts(examples, speech).items()}
+        mask = batch.pop("attention_mask")
+        cache = DynamicCache(config=model.config)
+        hidden = model.hidden(model.embed(**batch), mask, cache)[:, -1]
+        rows = list(range(len(examples)))
+        state = grammar.start(len(rows)) if grammar else None
+        chance = self._chances(examples).to(model.device)
+        tags = torch.tensor(model.manifest.tags, device=model.device)
+        for step in range(limit):
+            logits = model.logits(hidden)[:, : model.manifest.size].float()
+            scores = logits[:, tags]
+            if grammar and state is not None:
+                logits = grammar.restrict(logits, state, limit - step, limit // 4)
+                tokens = self._pick(logits, chance[rows, step])
+                state = grammar.advance(state, tokens)
+            else:
+                tokens = self._pick(logits, chance[rows, step])
+            chosen = tokens.tolist()
+            yield _Step(rows, chosen, scores.cpu())
+            going = [place for place, token in enumerate(chosen) if token != model.manifest.eos]
+            if not going or step + 1 == limit:
+                return
+            if len(going) < len(rows):
+                keep = torch.tensor(going, device=model.device)
+                cache.batch_select_indices(keep)
+                tokens, mask = tokens[keep], mask[keep]
+                state = None if state is None else state[keep]
+                rows = [rows[place] for place in going]
+            mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
+            hidden = model.hidden(model.base.get_input_embeddings()(tokens[:, None]), mask, cache)[:, -1]
+
+    def _pick(self, logits: Tensor, chance: Tensor) -> Tensor:
+        """[A] the likeliest tokens, or those at which the summed probabilities pass the chances [A] in 0..1."""
+        if not self.config.temperature:
+            return logits.argmax(-1)
+        ids = torch.empty(len(logits), 0, dtype=torch.int64, device=logits.device)
+        probabilities = self._warpers(ids, logits / self.config.temperature).double().softmax(-1)  # type: ignore[arg-type]
+        sums = probabilities.cumsum(-1)
+        place = torch.searchsorted(sums, chance[:, None] * sums[:, -1:], right=True)[:, 0]
+        return place.clamp(max=logits.shape[1] - 1)
+
+    def _chances(self, examples: Sequence[Example]) -> Tensor:
+        """[B, tokens] float64 in 0..1, a function of the seed and each example alone."""
+        if not self.config.temperature:
+            return torch.zeros(len(examples), self.config.max_new_tokens)
+        seeds = ([self.config.seed, zlib.crc32(e.example_id.encode())] for e in examples)
+        return torch.from_numpy(np.stack([np.random.default_rng(s).random(self.config.max_new_tokens) for s in seeds]))
+
+    def _grammar(self, stage: int) -> AnswerGrammar:
+        if stage not in self._grammars:
+            self._grammars[stage] = AnswerGrammar(self.model.tokenizer, self.model.manifest, stage, self.model.device)
+        return self._grammars[stage]
+
+    def _finish(self, example: Example, writing: "_Writing") -> Generated:
+        text = self._collator.decode(writing.ids)
+        emotions = self.model.settings.emotions
+        answer = parse_answer(text, example.stage, emotions)
+        if not writing.finished:
+            cut = f"no end within {self.config.max_new_tokens} tokens (max_new_tokens)"
+            answer = replace(answer, malformed=answer.malformed or cut)
+        scores = [dict(zip(emotions, tags.softmax(-1).tolist(), strict=True)) for tags in writing.tags]
+        user = scores[0] if example.stage >= 2 else None
+        reply = scores[1] if example.stage == 3 and len(scores) > 1 else None
+        return Generated(example.example_id, tuple(writing.ids), text, answer, writing.finished, user, reply)
+
+
+class _Writing:
+    """An answer so far."""
+
+    def __init__(self) -> None:
+        self.ids: list[int] = []
+        self.finished = False
+        self.tags: list[Tensor] = []
+
+    def take(self, token: int, tags: Tensor, model: SpeechLanguageModel) -> None:
+        """Add a token, whose place is one for a tag at the beginning and after the first label."""
+        if not self.ids or (self.ids[-1] == model.manifest.system and len(self.tags) == 1):
+            self.tags.append(tags)
+        if token == model.manifest.eos:
+            self.finished = True
+        else:
+            self.ids.append(token)
+
+
+class _Shown:
+    """Turns tokens into pieces."""
+
+    def __init__(self, decode: Callable[[Sequence[int]], str], model: SpeechLanguageModel) -> None:
+        self._decode = decode
+        self._emotions = {model.manifest.tokens[tag_of(e)]: e for e in model.settings.emotions}
+        self._label, self._eos = model.manifest.system, model.manifest.eos
+        self._replying = False
+        self._words: list[int] = []
+        self._sent = 0
+
+    def take(self, token: int) -> Iterator[Piece]:
+        """The pieces that the token completes."""
+        if token == self._label:
+            self._replying, self._words, self._sent = True, [], 0
+        elif token in self._emotions:
+            yield Piece("reply_emotion" if self._replying else "user_emotion", self._emotions[token])
+        elif token != self._eos:
+            self._words.append(token)
+            text = self._decode(self._words).lstrip()
+            if len(text) > self._sent and not text.endswith(_PARTIAL):
+                yield Piece("reply" if self._replying else "transcript", text[self._sent :])
+                self._sent = len(text)
+
+
+def _one_stage(examples: Sequence[Example]) -> int:
+    stages = {e.stage for e in examples}
+    if len(stages) > 1:
+        raise RapportError(f"a batch holds examples of stages {sorted(stages)}: answer one stage at a time")
+    return stages.pop()
