@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from rapport.core.errors import RapportError
 from rapport.ray_jobs.checks import port_is_free
 from rapport.ray_jobs.provenance import revision
-from rapport.ray_jobs.runtime import ensure_token
+from rapport.ray_jobs.runtime import SERVE_ENVIRONMENT, ensure_token
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -121,7 +121,7 @@ def _started(num_cpus: int | None, dashboard_port: int) -> Iterator[LocalCluster
     # Short, and not in TMPDIR: the path of a Unix socket has room for 100 characters.
     folder = Path(tempfile.mkdtemp(prefix="rapport-", dir="/tmp"))
     # Jobs run the first `python` they find: let it be this one. And no other cluster that the shell points at.
-    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    environment = SERVE_ENVIRONMENT | {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     options = {
         "num-cpus": num_cpus or os.cpu_count() or 1,
