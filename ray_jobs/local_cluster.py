@@ -37,6 +37,13 @@ _POLL_S = 0.4
 _AGENT_WAIT_S = 60.0
 _START_WAIT_S = 120.0
 _STOP_WAIT_S = 30.0
+# `ray`, which on Linux the system asks to stop (15) when the process that started it is gone, however that ended (1: PR_SET_PDEATHSIG).
+_RAY = """
+import ctypes, runpy, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, 15)
+runpy.run_module("ray.scripts.scripts", run_name="__main__")
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +142,8 @@ def _started(num_cpus: int | None, dashboard_port: int) -> Iterator[LocalCluster
         "dashboard-agent-listen-port": _unused_port(),
         "temp-dir": folder,
     }
-    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--include-dashboard=true"]
-    command += ["--disable-usage-stats", *(f"--{name}={value}" for name, value in options.items())]
+    command = [sys.executable, "-c", _RAY, "start", "--head", "--block", "--include-dashboard=true", "--disable-usage-stats"]
+    command += [f"--{name}={value}" for name, value in options.items()]
     with (folder / "start.log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
     try:
