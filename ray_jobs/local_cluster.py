@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from rapport.core.errors import RapportError
 from rapport.ray_jobs.checks import port_is_free
 from rapport.ray_jobs.provenance import revision
-from rapport.ray_jobs.runtime import ensure_token
+from rapport.ray_jobs.runtime import SERVE_ENVIRONMENT, ensure_token
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -37,6 +37,13 @@ _POLL_S = 0.4
 _AGENT_WAIT_S = 60.0
 _START_WAIT_S = 120.0
 _STOP_WAIT_S = 30.0
+# `ray`, which on Linux the system asks to stop (15) when the process that started it is gone, however that ended (1: PR_SET_PDEATHSIG).
+_RAY = """
+import ctypes, runpy, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, 15)
+runpy.run_module("ray.scripts.scripts", run_name="__main__")
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +128,7 @@ def _started(num_cpus: int | None, dashboard_port: int) -> Iterator[LocalCluster
     # Short, and not in TMPDIR: the path of a Unix socket has room for 100 characters.
     folder = Path(tempfile.mkdtemp(prefix="rapport-", dir="/tmp"))
     # Jobs run the first `python` they find: let it be this one. And no other cluster that the shell points at.
-    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    environment = SERVE_ENVIRONMENT | {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     options = {
         "num-cpus": num_cpus or os.cpu_count() or 1,
@@ -135,8 +142,8 @@ def _started(num_cpus: int | None, dashboard_port: int) -> Iterator[LocalCluster
         "dashboard-agent-listen-port": _unused_port(),
         "temp-dir": folder,
     }
-    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--include-dashboard=true"]
-    command += ["--disable-usage-stats", *(f"--{name}={value}" for name, value in options.items())]
+    command = [sys.executable, "-c", _RAY, "start", "--head", "--block", "--include-dashboard=true", "--disable-usage-stats"]
+    command += [f"--{name}={value}" for name, value in options.items()]
     with (folder / "start.log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
     try:

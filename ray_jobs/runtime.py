@@ -27,6 +27,13 @@ from rapport.core.errors import RapportError
 JobConfigT = TypeVar("JobConfigT", bound=JobConfig)
 
 RESULT = "result.json"
+# Read by Serve in every process when it starts: calls between its processes by gRPC, and no threads of Serve's own around an app, whose
+# work has threads already. A fifth less latency and a third more requests, measured by benchmarks/serve_ser.py.
+SERVE_ENVIRONMENT = {
+    "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
+    "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
+    "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
+}
 _MIB = 2**20
 
 
@@ -83,6 +90,7 @@ def start_ray(
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     if not joins:
         ensure_token()
+        os.environ.update(SERVE_ENVIRONMENT | os.environ)
     import ray
 
     if ray.is_initialized():

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.timeout(600)
+
 TINY = """
 corpora: [ravdess, cremad]
 noise: musan
@@ -39,7 +41,7 @@ def quickstart(folder: Path, repository: Path) -> tuple[dict[str, Any], str]:
     # Every process of the cluster inherits this, which is how the last test knows them.
     environment = {**os.environ, "RAPPORT_STORAGE": str(folder)}
     command = [sys.executable, "-m", "rapport.ray_jobs.quickstart", *flags]
-    done = subprocess.run(command, cwd=repository, env=environment, capture_output=True, text=True, timeout=280, check=False)
+    done = subprocess.run(command, cwd=repository, env=environment, capture_output=True, text=True, timeout=540, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1]), done.stderr
 
