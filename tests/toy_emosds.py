@@ -1,0 +1,88 @@
+"""A small ESD and LibriSpeech as prepared corpora without audio, and dialogues on the sentences of the former."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from rapport.core import storage
+from rapport.core.examples import ASSISTANT, USER
+from rapport.core.schema import Turn, Utterance, to_table
+from rapport.datasets.dialogues.emosc import Scenario, write_dialogues
+
+EMOTIONS = ("angry", "happy", "neutral", "sad", "surprised")
+
+
+def sentence(number: int) -> str:
+    words = "zero one two three four five six seven eight nine".split()  # noqa: SIM905
+    return f"We've seen the boat {' '.join(words[int(d)] for d in f'{number:03d}')}."
+
+
+def esd_rows(speakers: int = 10, sentences: int = 350, emotions: Sequence[str] = EMOTIONS) -> list[Utterance]:
+    """All sentences by all speakers in all emotions; the last speaker tests, the one before validates."""
+    return [
+        Utterance(
+            utterance_id=f"esd/{speaker:04d}_{emotion}_{number:03d}",
+            corpus="esd",
+            audio_path="",
+            split={speakers - 1: "test", speakers - 2: "validation"}.get(speaker, "train"),
+            speaker_id=f"esd/{speaker:04d}",
+            text=sentence(number),
+            emotion=emotion,
+            duration_s=2.0,
+        )
+        for speaker in range(speakers)
+        for emotion in emotions
+        for number in range(sentences)
+    ]
+
+
+def librispeech_rows(speakers: int = 10, sentences: int = 8, shared: int = 2) -> list[Utterance]:
+    """Sentences of each speaker's own, and some of those of ESD."""
+    return [
+        Utterance(
+            utterance_id=f"librispeech/{speaker}-{number}",
+            corpus="librispeech",
+            audio_path="",
+            split={speakers - 1: "test", speakers - 2: "validation"}.get(speaker, "train"),
+            speaker_id=f"librispeech/{speaker}",
+            text=sentence(number) if number < shared else f"SPEAKER {'ABCDEFGHIJ'[speaker]} SAID {'IJKLMNOPQR'[number]} IT'S",
+            duration_s=3.0,
+        )
+        for speaker in range(speakers)
+        for number in range(sentences)
+    ]
+
+
+def scenarios(count: int = 350) -> list[Scenario]:
+    """A scenario a sentence, in two emotions that go round."""
+    history = (Turn(ASSISTANT, "Well?", "neutral"), Turn(USER, "Wait.", "sad"), Turn(ASSISTANT, "Of course.", "neutral"))
+    return [
+        Scenario(
+            number,
+            history,
+            (Turn(USER, sentence(number), EMOTIONS[number % 5]), Turn(USER, sentence(number), EMOTIONS[(number + 1) % 5])),
+            (Turn(ASSISTANT, "How so?", "neutral"), Turn(ASSISTANT, "Oh no!", "sad")),
+        )
+        for number in range(count)
+    ]
+
+
+def write_prepared(root: Path, rows: Sequence[Utterance], key: str = "0" * 12) -> str:
+    """A finished preparation of these rows below a storage root; gives its folder."""
+    folder = storage.join(root, "corpora", rows[0].corpus, key)
+    table = to_table(rows)
+    for name, values in (("shard", [0] * len(rows)), ("shard_row", list(range(len(rows))))):
+        table = table.append_column(name, pa.array(values, pa.int32()))
+    storage.write_table(storage.join(folder, "utterances.parquet"), table)
+    storage.finish(folder, {"corpus": rows[0].corpus})
+    return folder
+
+
+def write_toy(root: Path, speakers: int = 10, sentences: int = 40) -> Path:
+    """Both corpora prepared, and the file of dialogues, whose path this gives."""
+    write_prepared(root, esd_rows(speakers, sentences))
+    write_prepared(root, librispeech_rows())
+    path = root / "EmoSC_dialogues.jsonl"
+    write_dialogues(path, scenarios(sentences))
+    return path
