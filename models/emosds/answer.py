@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Literal
 
 from rapport.core.emotions import EMOTIONS as VOCABULARY
 from rapport.core.errors import RapportError
@@ -46,6 +47,18 @@ class Answer:
     """The reply; None in stages 1 and 2."""
     malformed: str | None = None
     """The first way in which the text departs from the form; None when it does not."""
+
+
+FieldName = Literal["user_emotion", "transcript", "reply_emotion", "reply"]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What a stream brings next: an emotion as a whole, words bit by bit."""
+
+    field: FieldName
+    text: str
+    """A canonical emotion, or words as they follow the earlier ones of their field, spaces included."""
 
 
 def tag_of(emotion: str) -> str:

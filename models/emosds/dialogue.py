@@ -5,29 +5,14 @@ Imports no torch, so that a web front can speak of it.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from rapport.core.schema import Turn
-from rapport.models.emosds.answer import Answer
-
-Finish = Literal["stop", "length"]
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How tokens are chosen."""
-
-    temperature: float = 0.0
-    """0 takes the likeliest token each time; 1 draws as the model believes."""
-    top_p: float = 1.0
-    """Draw only from the likeliest tokens that together have this probability."""
-    top_k: int = 0
-    """Draw only from so many of the likeliest tokens; 0 is all."""
-    seed: int = 0
-    """Of the draw: equal questions with equal seeds have equal answers, whatever is in the batch beside them."""
+from rapport.models.emosds.answer import Answer, Piece
+from rapport.models.emosds.config import GenerationConfig
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,12 +22,11 @@ class Question:
     samples: npt.NDArray[np.float32]
     """[S] speech, 16 kHz."""
     history: tuple[Turn, ...] = ()
-    """Turns before it, oldest first, by `USER` and `ASSISTANT` of rapport.core.examples."""
+    """Turns before it, oldest first, by `USER` and `ASSISTANT` of rapport.core.examples; the model reads the last few."""
     replies: bool = True
     """Whether a reply is wanted; otherwise the emotion and the words alone."""
-    max_tokens: int = 256
-    """Most tokens of the whole answer."""
-    sampling: Sampling = Sampling()
+    generation: GenerationConfig = GenerationConfig(constrained=True)
+    """How the answer is written. With a seed it is the same whatever is answered beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,25 +34,13 @@ class Reply:
     """A finished answer."""
 
     answer: Answer
-    finish: Finish
-    """`length` when `max_tokens` cut it short."""
-    prompt_tokens: int
+    finished: bool
+    """Whether it ended by itself, before `max_new_tokens`."""
+    question_tokens: int
     answer_tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class Delta:
-    """What has become known of an answer since the last look; texts are additions, to be joined as they come."""
-
-    user_emotion: str | None = None
-    transcript: str = ""
-    reply_emotion: str | None = None
-    reply: str = ""
-    done: Reply | None = None
-    """Comes with the last delta. Its texts are those of all deltas together."""
-
-    def __bool__(self) -> bool:
-        return bool(self.user_emotion or self.transcript or self.reply_emotion or self.reply or self.done)
+    user_scores: dict[str, float] | None = None
+    """Probability of each emotion of the user, where the model was asked for one."""
+    reply_scores: dict[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +49,12 @@ class EngineFacts:
 
     emotions: tuple[str, ...]
     """Canonical emotions that it may hear and answer with."""
-    stage: int
-    """2 hears only, 3 replies as well."""
+    replies: bool
+    """Whether it was trained to reply; otherwise it only hears."""
     base: str
     """The language model that it was made from."""
-    clusters: int
-    max_tokens: int
-    """Most tokens of question and answer together."""
+    history_turns: int
+    """How many turns before the utterance it reads."""
 
 
 class DialogueEngine(Protocol):
@@ -95,15 +66,15 @@ class DialogueEngine(Protocol):
         ...
 
     def reply(self, questions: Sequence[Question]) -> list[Reply]:
-        """The answer to each question, decoded together.
+        """The answer to each question, written together.
 
-        Raises RapportError when the model cannot reply, or a question does not fit into its context.
+        Raises RapportError when the model does not do what a question asks for, or has no room for it.
         """
         ...
 
-    def stream(self, questions: Sequence[Question]) -> Iterator[list[Delta]]:
-        """The same as it is written: at each step a delta a question, in the order of the questions, most of them empty.
+    def stream(self, questions: Sequence[Question]) -> Iterator[list[tuple[int, Piece | Reply | Exception]]]:
+        """The same as it is written: at each step, which questions have something new, and what.
 
-        Ends when the last answer is done. The same errors, before the first step.
+        The last of a question is its `Reply`, or the error for which it cannot be answered; an error of one is none of the others.
         """
         ...

@@ -10,7 +10,7 @@ and those without a cache (both are tests). Axes: B batch, A rows still being wr
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,12 +21,11 @@ from transformers.generation import LogitsProcessorList, TopKLogitsWarper, TopPL
 from rapport.core.errors import RapportError
 from rapport.core.examples import Example
 from rapport.core.units import SpeechUnits
-from rapport.models.emosds.answer import Answer, parse_answer, tag_of
+from rapport.models.emosds.answer import Answer, Piece, parse_answer, tag_of
 from rapport.models.emosds.config import GenerationConfig
 from rapport.models.emosds.grammar import AnswerGrammar
 from rapport.models.emosds.model import SpeechLanguageModel
 
-FieldName = Literal["user_emotion", "transcript", "reply_emotion", "reply"]
 _PARTIAL = "\ufffd"
 """What a decoder writes for bytes that are not yet a whole character."""
 
@@ -46,15 +45,6 @@ class Generated:
     """Probability of each emotion where the user's was chosen, summing to 1; None in stage 1."""
     reply_scores: dict[str, float] | None = None
     """The same of the reply's emotion; None before stage 3, or when no reply was begun."""
-
-
-@dataclass(frozen=True)
-class Piece:
-    """What a stream brings next: an emotion as a whole, words bit by bit."""
-
-    field: FieldName
-    text: str
-    """A canonical emotion, or words as they follow the earlier ones of their field, spaces included."""
 
 
 class _Step(NamedTuple):
@@ -99,11 +89,27 @@ class Generator:
 
         Pieces follow the tokens as they come: of a malformed answer, the whole answer tells more.
         """
-        writing, shown = _Writing(), _Shown(self._collator.decode, self.model)
-        for step in self._steps([example], [speech]):
-            writing.take(step.tokens[0], step.tags[0], self.model)
-            yield from shown.take(step.tokens[0])
-        yield self._finish(example, writing)
+        for step in self.stream_batch([example], [speech]):
+            yield from (item for _, item in step)
+
+    def stream_batch(
+        self, examples: Sequence[Example], speech: Sequence[SpeechUnits | None]
+    ) -> Iterator[list[tuple[int, Piece | Generated]]]:
+        """The answers of a batch as they are written together: for each token, which rows have something new and what it is.
+
+        The last of a row is its whole answer, at once when it has ended.
+        """
+        rows = [(example, _Writing(), _Shown(self._collator.decode, self.model)) for example in examples]
+        for step in self._steps(examples, speech) if examples else ():
+            found: list[tuple[int, Piece | Generated]] = []
+            for row, token, tags in zip(step.rows, step.tokens, step.tags, strict=True):
+                example, writing, shown = rows[row]
+                writing.take(token, tags, self.model)
+                found += [(row, piece) for piece in shown.take(token)]
+                if writing.finished:
+                    found.append((row, self._finish(example, writing)))
+            yield found
+        yield [(row, self._finish(example, writing)) for row, (example, writing, _) in enumerate(rows) if not writing.finished]
 
     @torch.inference_mode()
     def _steps(self, examples: Sequence[Example], speech: Sequence[SpeechUnits | None]) -> Iterator[_Step]:

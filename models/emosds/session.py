@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from rapport.core.examples import ASSISTANT, USER, Example
 from rapport.core.schema import Turn
 from rapport.core.units import SpeechUnits
-from rapport.models.emosds.generation import Generated, Generator, Piece
+from rapport.models.emosds.answer import Piece
+from rapport.models.emosds.generation import Generated, Generator
 
 
 class DialogueSession:
