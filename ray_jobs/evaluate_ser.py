@@ -24,7 +24,7 @@ def run(config: EvaluateSerConfig) -> dict[str, Any]:
     from rapport.ray_jobs.ser_evaluation import outputs
     from rapport.ray_jobs.ser_evaluation.recognise import recognise
     from rapport.ray_jobs.ser_evaluation.subject import choose_subject
-    from rapport.ray_jobs.ser_training.run_folder import absolute
+    from rapport.ray_jobs.training_runs.run_folder import absolute
 
     root = absolute(config.storage)
     subject = choose_subject(config)

@@ -12,6 +12,8 @@ its folder `last`; curves, confusions and settings in <storage>/runs/train_ser/<
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rapport.ray_jobs.runtime import job, start_ray
@@ -29,39 +31,45 @@ def run(config: TrainSerConfig) -> dict[str, Any]:
 def train(config: TrainSerConfig, *, callbacks: Sequence["UserCallback"] = (), quiet: bool = False) -> dict[str, Any]:
     """As `run`; `callbacks` hear every epoch's figures (see `flat_metrics`), as a search wants. Starts or joins Ray."""
     from rapport.core.errors import RapportError
-    from rapport.ray_jobs.ser_training import data, run_folder
-    from rapport.ray_jobs.ser_training.watch import watched
+    from rapport.ray_jobs.ser_training import data
+    from rapport.ray_jobs.ser_training.run_folder import FREE, model_folder
+    from rapport.ray_jobs.ser_training.run_folder import run_folder as folder_of
+    from rapport.ray_jobs.training_runs import run_folder
+    from rapport.ray_jobs.training_runs.watch import epoch_line, watched
 
     def say(text: str) -> None:
         if not quiet:
             print(text, file=sys.stderr, flush=True)
 
     config = resolved(config)
-    folder = run_folder.run_folder(config)
+    folder = folder_of(config)
     if config.fresh:
-        for earlier in (folder, run_folder.model_folder(config)):
+        for earlier in (folder, model_folder(config)):
             if aside := run_folder.set_aside(earlier):
                 say(f"moved the earlier {earlier} to {aside}")
     state = run_folder.state_of(folder)
     if state != "new":
-        run_folder.check_unchanged(config)
+        run_folder.check_unchanged(folder, config, FREE)
     if state == "finished":
         say(f"{config.name} is finished: this is its result (--fresh trains it anew)")
         return run_folder.finished_result(folder)
-    sources = run_folder.sources_of(folder) if state == "interrupted" else data.find_sources(config)
+    sources = data.Sources.from_json(run_folder.sources_of(folder)) if state == "interrupted" else data.find_sources(config)
     facts = data.describe(data.select_rows(config, sources), config.model.emotions)
     for line in data.told(facts):
         say(line)
     if state == "new":
-        run_folder.begin(config, sources)
+        run_folder.begin(folder, config, asdict(sources))
     else:
         say(f"continuing from {run_folder.newest_checkpoint(folder)}")
     run_folder.prune_checkpoints(folder)
     with start_ray():
-        from rapport.ray_jobs.ser_training.trainer import make_trainer
+        from rapport.ray_jobs.ser_training.worker import train_worker
+        from rapport.ray_jobs.training_runs.trainer import make_trainer
 
-        trainer = make_trainer(config, sources, callbacks)
-        with nullcontext() if quiet else watched(folder, config.name, config.training.epochs):
+        setup = {"config": config.model_dump(mode="json"), "sources": asdict(sources)}
+        trainer = make_trainer(train_worker, setup, config.workers, folder, callbacks)
+        tell = partial(epoch_line, epochs=config.training.epochs, figure="uar", name="UAR")
+        with nullcontext() if quiet else watched(folder, config.name, tell):
             outcome: Any = trainer.fit()
     figures = outcome.return_value
     if "error" in figures:
@@ -74,7 +82,8 @@ def _finish(config: TrainSerConfig, folder: str, facts: dict[str, Any], figures:
     """The result of a training, which is also written down: from then on the run is finished."""
     from rapport.core import storage
     from rapport.ray_jobs.provenance import revision
-    from rapport.ray_jobs.ser_training.run_folder import RESULT, model_folder
+    from rapport.ray_jobs.ser_training.run_folder import model_folder
+    from rapport.ray_jobs.training_runs.run_folder import RESULT
 
     result = {
         "folder": folder,

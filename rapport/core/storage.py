@@ -10,8 +10,9 @@ import hashlib
 import json
 import os
 import posixpath
+import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -88,12 +89,23 @@ def write_bytes(path: str | Path, data: bytes | memoryview) -> None:
         with fs.open_output_stream(inner) as stream:
             stream.write(data)
         return
+    write_file(path, lambda temporary: Path(temporary).write_bytes(data))
+
+
+def write_file(path: str | Path, write: Callable[[str], object]) -> None:
+    """The same for a file that `write` makes, given the local path to make it at: for what is too large for one piece of memory."""
+    fs, inner = resolve(path)
+    if not isinstance(fs, pafs.LocalFileSystem):
+        with tempfile.TemporaryDirectory() as folder:
+            local = os.path.join(folder, posixpath.basename(inner))
+            write(local)
+            pafs.copy_files(local, inner, source_filesystem=pafs.LocalFileSystem(), destination_filesystem=fs)
+        return
     os.makedirs(posixpath.dirname(inner), exist_ok=True)
     temporary = f"{inner}.{uuid.uuid4().hex[:8]}.tmp"
     try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
+        write(temporary)
+        with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, inner)
     finally:

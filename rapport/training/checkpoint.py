@@ -1,7 +1,7 @@
 """Checkpoints of a training: tensors as safetensors, everything else as JSON.
 
     state.safetensors    model/<weight>, mean/<weight>, best/<weight>, optimizer/<parameter>/<quantity>
-    state.json           where the training stands, see `Progress`
+    state.json           where the training stands, see `Progress` and the classes that add to it
 
 No state of random generators is kept, because none carries over from step to step: everything drawn in a step (dropout, masks, mixup,
 augmentation, order) comes from a seed that is a function of the run's seed and the step, on each worker.
@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import safetensors.torch
 from torch import Tensor
@@ -34,11 +34,7 @@ class Progress:
     step: int = 0
     """Optimiser steps taken."""
     loss_sum: float = 0.0
-    """Sum over the clips of the epoch under way, on all workers."""
-    confusion: list[list[int]] = field(default_factory=list)
-    """What those clips were called [E, E], on all workers."""
-    domains_right: int = 0
-    """How many of them had their corpus recognised."""
+    """Sum over the clips or tokens of the epoch under way, on all workers."""
     best_score: float | None = None
     """Best validation score so far; higher is better."""
     best_epoch: int | None = None
@@ -52,11 +48,24 @@ class Progress:
     """One record an epoch, as reported."""
 
 
+@dataclass
+class ClassifierProgress(Progress):
+    """Where the training of a classifier stands."""
+
+    confusion: list[list[int]] = field(default_factory=list)
+    """What the clips of the epoch under way were called [E, E], on all workers."""
+    domains_right: int = 0
+    """How many of them had their corpus recognised."""
+
+
+ProgressT = TypeVar("ProgressT", bound=Progress)
+
+
 @dataclass(frozen=True)
-class Checkpoint:
+class Checkpoint(Generic[ProgressT]):
     """A training as it was."""
 
-    progress: Progress
+    progress: ProgressT
     weights: dict[str, Tensor]
     """The learned weights."""
     optimizer: dict[str, Tensor]
@@ -78,19 +87,20 @@ class Checkpoint:
             for section, members in sections.items()
             for name, tensor in (members or {}).items()
         }
-        storage.write_bytes(storage.join(folder, TENSORS), safetensors.torch.save(tensors))
+        # Tensors of many gigabytes are written as they are, not copied into one piece of memory first.
+        storage.write_file(storage.join(folder, TENSORS), lambda path: safetensors.torch.save_file(tensors, path))
         storage.write_json(storage.join(folder, PROGRESS), asdict(self.progress))
 
 
-def load_checkpoint(folder: str | Path) -> Checkpoint:
-    """The checkpoint that `Checkpoint.save` wrote, on the CPU.
+def load_checkpoint(folder: str | Path, kind: type[ProgressT]) -> Checkpoint[ProgressT]:
+    """The checkpoint that `Checkpoint.save` wrote, on the CPU, its progress of the given class.
 
     Raises RapportError when the folder holds none.
     """
     if not storage.exists(storage.join(folder, PROGRESS)):
         raise RapportError(f"{folder} holds no finished checkpoint: wanted {PROGRESS} and {TENSORS} in it")
     local = storage.local_copy(folder)
-    progress = Progress(**json.loads((local / PROGRESS).read_text(encoding="utf-8")))
+    progress = kind(**json.loads((local / PROGRESS).read_text(encoding="utf-8")))
     sections: dict[str, dict[str, Tensor]] = {}
     for key, tensor in safetensors.torch.load_file(local / TENSORS).items():
         section, _, name = key.partition("/")

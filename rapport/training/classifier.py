@@ -7,8 +7,6 @@ there and ends with the same weights and figures as one that was never interrupt
 function on the same data and the network that `wrap` returns averages their gradients.
 """
 
-import math
-import random
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -16,44 +14,25 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from rapport.core.errors import RapportError
 from rapport.models.ser.classifier import SpeechEmotionClassifier
 from rapport.models.ser.mixup import draw_mix
-from rapport.training.checkpoint import Checkpoint, Progress
+from rapport.training.checkpoint import Checkpoint, ClassifierProgress
 from rapport.training.clips import Batch, ClassifierData, Samples, read_ahead
 from rapport.training.config import ClassifierConfig
 from rapport.training.evaluation import Predictions, answer_clips, predict_clips
 from rapport.training.metrics import scores_of
+from rapport.training.numerics import fast_bf16, finite, seed_everything
 from rapport.training.objective import Objective, Totals
 from rapport.training.optim import build_optimizer, learning_rates, load_optimizer_tensors, optimizer_tensors, set_rate
+from rapport.training.report import Report
 from rapport.training.sampler import BatchSampler, derive_seed
 from rapport.training.schedules import rate_schedule
 from rapport.training.weights import RunningMean, Weights, borrowed, copy_of, learned, load_learned
 from rapport.training.world import World
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a training tells after each optimiser step, and once more after each epoch."""
-
-    epoch: int
-    """Epochs finished."""
-    step: int
-    """Optimiser steps taken."""
-    total_steps: int
-    """Optimiser steps of the whole training, should patience not end it."""
-    learning_rates: dict[str, float]
-    """Rate of `encoder` and `head` in this step."""
-    loss: Callable[[], float]
-    """Mean training loss of the epoch so far on this worker. It waits for the device, so do not ask at every step."""
-    record: dict[str, Any] | None = None
-    """The figures of an epoch, when one has just finished."""
-    checkpoint: Checkpoint | None = None
-    """The training as it stands, when it is time to save it. Its tensors are the live ones: save before returning."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +60,7 @@ def train_classifier(
     *,
     seed: int = 0,
     report: Callable[[Report], None] = lambda report: None,
-    checkpoint: Checkpoint | None = None,
+    checkpoint: Checkpoint[ClassifierProgress] | None = None,
     wrap: Callable[[nn.Module], nn.Module] | None = None,
     world: World | None = None,
 ) -> ClassifierResult:
@@ -123,7 +102,7 @@ class _Training:
         self.device = next(model.parameters()).device
         on_gpu = self.device.type == "cuda"
         self.threads = (4 if on_gpu else 0) if config.loader_threads is None else config.loader_threads
-        self.bf16 = config.precision == "bf16" or (config.precision == "auto" and not model.config.encoder.embedded and _fast_bf16(on_gpu))
+        self.bf16 = config.precision == "bf16" or (config.precision == "auto" and not model.config.encoder.embedded and fast_bf16(on_gpu))
         self.sampler = BatchSampler(
             data.train.durations_s,
             batch_size=config.batch_size,
@@ -142,12 +121,12 @@ class _Training:
         self.objective = Objective(
             data.train, config.loss, self.device, weighted=not config.balanced, domain_weight=model.config.domain.loss_weight
         )
-        self.progress = Progress()
+        self.progress = ClassifierProgress()
         self.totals = Totals(len(data.train.emotions), self.device)
         self.best: Weights | None = None
         self.clock = time.monotonic()
 
-    def restore(self, checkpoint: Checkpoint) -> None:
+    def restore(self, checkpoint: Checkpoint[ClassifierProgress]) -> None:
         """Go on from a checkpoint."""
         load_learned(self.model, checkpoint.weights)
         load_optimizer_tensors(self.optimizer, checkpoint.optimizer)
@@ -192,7 +171,7 @@ class _Training:
             "epoch": progress.epoch,
             "step": progress.step,
             "learning_rate": learning_rates(self.optimizer),
-            "train": {"loss": _finite(loss / clips, progress.step), **scores},
+            "train": {"loss": finite(loss / clips, progress.step), **scores},
             "validation": predictions.brief() if predictions else None,
         }
         if self.model.domain is not None:
@@ -221,7 +200,7 @@ class _Training:
     def _step(self, group: list[Batch]) -> None:
         """One optimiser step on the summed gradients of a group of batches."""
         progress = self.progress
-        _seed_everything(derive_seed(self.seed, "step", progress.epoch, progress.batch, self.world.rank), self.device)
+        seed_everything(derive_seed(self.seed, "step", progress.epoch, progress.batch, self.world.rank), self.device)
         rate = self.rate(progress.step)
         set_rate(self.optimizer, rate)
         if self.model.domain is not None and self.config.domain_ramp:
@@ -259,7 +238,7 @@ class _Training:
         if save:
             progress = self.progress
             progress.loss_sum, confusion, progress.domains_right = self.totals.summed(self.world)
-            _finite(progress.loss_sum, progress.step)
+            finite(progress.loss_sum, progress.step)
             progress.confusion = confusion.tolist()
             self._tick()
             mean = self.mean.weights if self.mean is not None else None
@@ -295,29 +274,3 @@ class _Training:
         self.progress.seconds += now - self.clock
         self.clock = now
         return self.progress.seconds
-
-
-def _seed_everything(seed: int, device: torch.device) -> None:
-    """Every generator that a layer or a library may draw from, so that nothing random carries over from step to step."""
-    # torch.manual_seed would also note its caller for devices that are not in use, which takes a millisecond.
-    torch.default_generator.manual_seed(seed)
-    if device.type in ("cuda", "mps"):
-        getattr(torch, device.type).manual_seed(seed)
-    np.random.seed(seed % 2**32)
-    random.seed(seed)
-
-
-def _fast_bf16(on_gpu: bool) -> bool:
-    if on_gpu:
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
-def _finite(value: float, step: int) -> float:
-    """`value`, a loss.
-
-    Raises RapportError when it is not a number, so that a ruined training ends at once and never reaches a checkpoint.
-    """
-    if not math.isfinite(value):
-        raise RapportError(f"the loss is {value} after step {step}: lower optim.lr, clip harder (optim.clip_norm) or set precision to fp32")
-    return value

@@ -8,7 +8,7 @@ from torch import Tensor
 from rapport.models.ser.classifier import SerOutput
 from rapport.models.ser.losses import balanced_weights, domain_loss, emotion_loss, soft_targets, triplet_loss
 from rapport.models.ser.mixup import Mix
-from rapport.training.checkpoint import Progress
+from rapport.training.checkpoint import ClassifierProgress
 from rapport.training.clips import Batch, Clips
 from rapport.training.config import LossConfig
 from rapport.training.world import World
@@ -88,7 +88,7 @@ class Totals:
         confusion = np.sum([part[1] for part in parts], axis=0).reshape(self.emotions, self.emotions)
         return sum(part[0] for part in parts), confusion, sum(part[2] for part in parts)
 
-    def restore(self, progress: Progress) -> None:
+    def restore(self, progress: ClassifierProgress) -> None:
         """Take up the sums of a checkpoint."""
         self.loss.fill_(progress.loss_sum)
         if progress.confusion:

@@ -1,9 +1,11 @@
 """Where the figures of a training go: its run folder, TensorBoard, MLflow.
 
 metrics.jsonl     one line an epoch, the records of the history
-confusions.npy    [epochs evaluated, E, E] counts on validation, true emotion along the rows
+confusions.npy    [epochs evaluated, E, E] counts on validation, true emotion along the rows; of classifiers
 progress.json     how far it is, rewritten every second or so
-tensorboard/      Loss, Accuracy, UAR, F1, Recall/<emotion>, UAR_corpus/<corpus>, LearningRate, ConfusionMatrix by epoch; steps/ by step
+tensorboard/      by epoch Loss, LearningRate and, of classifiers, Accuracy, UAR, F1, Recall/<emotion>, UAR_corpus/<corpus>,
+                  ConfusionMatrix, of language models TeacherForcedTokenAccuracy,
+                  Perplexity; by step steps/
 """
 
 import io
@@ -20,11 +22,19 @@ from torch.utils.tensorboard import SummaryWriter
 
 from rapport.core import storage
 from rapport.core.errors import RapportError
-from rapport.training.classifier import Report
 from rapport.training.config import TrackingConfig
+from rapport.training.report import Report
 
 METRICS, CONFUSIONS, PROGRESS, TENSORBOARD = "metrics.jsonl", "confusions.npy", "progress.json", "tensorboard"
 _MLFLOW = "mlflow.json"
+_CURVES = {
+    "wa": "Accuracy",
+    "uar": "UAR",
+    "macro_f1": "F1",
+    "teacher_forced_token_accuracy": "TeacherForcedTokenAccuracy",
+    "perplexity": "Perplexity",
+}
+"""Figure of a record to the name of its curve."""
 
 
 def scalars(record: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
@@ -36,9 +46,7 @@ def scalars(record: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         if figures is None:
             continue
         yield f"Loss/{tag}", figures["loss"]
-        yield f"Accuracy/{tag}", figures["wa"]
-        yield f"UAR/{tag}", figures["uar"]
-        yield f"F1/{tag}", figures["macro_f1"]
+        yield from ((f"{curve}/{tag}", figures[name]) for name, curve in _CURVES.items() if name in figures)
         if "domain_wa" in figures:
             yield f"Accuracy/{tag}_Domain", figures["domain_wa"]
     validation = record["validation"] or {}
@@ -109,7 +117,7 @@ class Tracker:
         self.history.append(dict(record))
         lines = "".join(json.dumps(epoch, ensure_ascii=False) + "\n" for epoch in self.history)
         storage.write_bytes(storage.join(self.folder, METRICS), lines.encode())
-        confusions = [epoch["validation"]["confusion"] for epoch in self.history if epoch["validation"]]
+        confusions = [epoch["validation"]["confusion"] for epoch in self.history if "confusion" in (epoch["validation"] or {})]
         if confusions:
             buffer = io.BytesIO()
             np.save(buffer, np.array(confusions, dtype=np.int64), allow_pickle=False)

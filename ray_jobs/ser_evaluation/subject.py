@@ -12,9 +12,9 @@ from rapport.core.schema import Utterance
 from rapport.datasets.prepared import PreparedCorpus, find_prepared, merge, open_prepared
 from rapport.models.find import find_model
 from rapport.ray_jobs.ser_evaluation.config import EvaluateSerConfig
-from rapport.ray_jobs.ser_training import run_folder
 from rapport.ray_jobs.ser_training.config import TrainSerConfig
 from rapport.ray_jobs.ser_training.data import Selection, Sources, select_rows
+from rapport.ray_jobs.training_runs import run_folder
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def find_run(model: str) -> TrainingRun | None:
     if not storage.exists(storage.join(folder, run_folder.SOURCES)):
         return None
     config = read_config(TrainSerConfig, storage.local_copy(storage.join(folder, run_folder.CONFIG)))
-    sources = run_folder.sources_of(folder)
+    sources = Sources.from_json(run_folder.sources_of(folder))
     if not all(storage.is_complete(path) for path in (*sources.corpora, *sources.test_corpora)):
         return None
     finished = run_folder.state_of(folder) == "finished"

@@ -1,28 +1,16 @@
 """Settings of `train_ser`. Imports neither torch nor ray, so that `--help` stays quick and search spaces can name its fields."""
 
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from rapport.core import storage
-from rapport.core.config import Config, JobConfig, with_values
+from rapport.core.config import JobConfig, with_values
 from rapport.datasets.splits import SplitConfig
 from rapport.datasets.stages.augment_config import AugmentConfig
 from rapport.models.ser.config import SerConfig
+from rapport.ray_jobs.training_runs.config import WorkersConfig
 from rapport.training.config import ClassifierConfig, TrackingConfig
-
-
-class WorkersConfig(Config):
-    """What the training runs on."""
-
-    count: int = Field(default=1, ge=1)
-    """Workers that share every batch."""
-    use_gpu: Literal["auto", "yes", "no"] = "auto"
-    """One GPU for each worker; auto takes them when the cluster has enough."""
-    cpus: int | None = Field(default=None, ge=1)
-    """Processors of each worker; by default those that are free, shared equally."""
-    max_failures: int = Field(default=3, ge=-1)
-    """How often workers that die are replaced, to go on from the last checkpoint; -1 is without end."""
 
 
 class TrainSerConfig(JobConfig):

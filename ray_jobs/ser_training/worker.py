@@ -1,31 +1,22 @@
 """What each worker of a training does: the plain loop of `rapport.training.classifier`, told to Ray Train."""
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import ray.train
 import ray.train.torch
-import ray.train.v2._internal.execution.context
 import torch
 from torch import nn
 
 from rapport.core import storage
-from rapport.core.errors import RapportError
 from rapport.models.ser.classifier import SpeechEmotionClassifier
 from rapport.ray_jobs.reports.confusion import confusion_figure, pixels
 from rapport.ray_jobs.ser_training.config import TrainSerConfig
 from rapport.ray_jobs.ser_training.data import Sources, build_data, spread
-from rapport.ray_jobs.ser_training.run_folder import (
-    CHECKPOINTS,
-    checkpoint_name,
-    flat_settings,
-    model_folder,
-    newest_checkpoint,
-    run_folder,
-)
-from rapport.training.checkpoint import Checkpoint, load_checkpoint
-from rapport.training.classifier import ClassifierResult, Report, train_classifier
+from rapport.ray_jobs.ser_training.run_folder import model_folder, run_folder
+from rapport.ray_jobs.training_runs.run_folder import flat_settings, newest_checkpoint
+from rapport.ray_jobs.training_runs.worker import reporter, told_errors
+from rapport.training.checkpoint import Checkpoint, ClassifierProgress, load_checkpoint
+from rapport.training.classifier import ClassifierResult, train_classifier
 from rapport.training.clips import ClassifierData
 from rapport.training.tracking import Tracker
 from rapport.training.weights import load_learned
@@ -41,23 +32,15 @@ def train_worker(setup: Mapping[str, Any]) -> dict[str, Any]:
 
     `setup` holds `config`, `sources` and `threads`.
     """
-    try:
-        return _train(TrainSerConfig.model_validate(setup["config"]), Sources.from_json(setup["sources"]), setup["threads"])
-    except RapportError as error:
-        # A worker that fails is started again, which mends nothing here. But others may be waiting for this one: then it must fail.
-        if World.current().size > 1:
-            raise
-        return {"error": str(error)}
+    config, sources = TrainSerConfig.model_validate(setup["config"]), Sources.from_json(setup["sources"])
+    return told_errors(lambda: _train(config, sources), setup["threads"])
 
 
-def _train(config: TrainSerConfig, sources: Sources, threads: int) -> dict[str, Any]:
-    torch.set_num_threads(threads)
-    # Ray's workers tell each report in full.
-    logging.getLogger(ray.train.v2._internal.execution.context.__file__).setLevel(logging.WARNING)
+def _train(config: TrainSerConfig, sources: Sources) -> dict[str, Any]:
     folder, world = run_folder(config), World.current()
     data = build_data(config, sources)
     found = newest_checkpoint(folder)
-    checkpoint = load_checkpoint(found) if found else None
+    checkpoint = load_checkpoint(found, ClassifierProgress) if found else None
     model = build_model(config, data, fit=checkpoint is None)
     tracker = _tracker(config, folder, checkpoint) if world.rank == 0 else None
     result = train_classifier(
@@ -65,7 +48,7 @@ def _train(config: TrainSerConfig, sources: Sources, threads: int) -> dict[str, 
         data,
         config.training,
         seed=config.seed,
-        report=_reporter(folder, tracker),
+        report=reporter(folder, tracker, flat_metrics),
         checkpoint=checkpoint,
         wrap=_wrap(config),
         world=world,
@@ -110,7 +93,7 @@ def _wrap(config: TrainSerConfig) -> Callable[[nn.Module], nn.Module]:
     return lambda model: ray.train.torch.prepare_model(model, parallel_strategy_kwargs={"find_unused_parameters": True} if skips else None)
 
 
-def _tracker(config: TrainSerConfig, folder: str, checkpoint: Checkpoint | None) -> Tracker:
+def _tracker(config: TrainSerConfig, folder: str, checkpoint: Checkpoint[ClassifierProgress] | None) -> Tracker:
     progress = checkpoint.progress if checkpoint else None
     return Tracker(
         folder,
@@ -121,35 +104,6 @@ def _tracker(config: TrainSerConfig, folder: str, checkpoint: Checkpoint | None)
         step=progress.step if progress else 0,
         draw=lambda confusion: pixels(confusion_figure(confusion, config.model.emotions)),
     )
-
-
-def _reporter(folder: str, tracker: Tracker | None) -> Callable[[Report], None]:
-    """Tell the tracker everything, and Ray each epoch and each checkpoint. Every worker must take part in the latter."""
-    latest: dict[str, Any] = {}
-
-    def report(said: Report) -> None:
-        if tracker is not None:
-            tracker(said)
-        if said.record is not None:
-            latest.clear()
-            latest.update(flat_metrics(said.record))
-        if said.checkpoint is not None:
-            saved = None
-            if tracker is not None:
-                target = storage.join(folder, CHECKPOINTS, checkpoint_name(said.step))
-                said.checkpoint.save(target)
-                fs, inner = storage.resolve(target)
-                saved = ray.train.Checkpoint(inner, filesystem=fs)
-            _tell_ray({**latest, "step": said.step}, saved)
-        elif said.record is not None:
-            _tell_ray({**latest, "step": said.step}, None)
-
-    return report
-
-
-def _tell_ray(metrics: dict[str, Any], checkpoint: ray.train.Checkpoint | None) -> None:
-    # Saved by us and in its place: whole or absent, which an upload of Ray's is not.
-    ray.train.report(metrics, checkpoint=checkpoint, checkpoint_upload_mode=ray.train.CheckpointUploadMode.NO_UPLOAD)
 
 
 def flat_metrics(record: Mapping[str, Any]) -> dict[str, Any]:

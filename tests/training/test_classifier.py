@@ -6,11 +6,16 @@ import pytest
 import torch
 
 from rapport.core.errors import RapportError
-from rapport.training.checkpoint import load_checkpoint
-from rapport.training.classifier import Report, train_classifier
+from rapport.training.checkpoint import Checkpoint, ClassifierProgress, load_checkpoint
+from rapport.training.classifier import train_classifier
 from rapport.training.clips import ClassifierData, Clips
+from rapport.training.report import Report
 from rapport.training.weights import copy_of, learned
 from tests.training.conftest import CORPORA, EMOTIONS, tone, tone_clips, tone_rows
+
+
+def saved(folder: Path) -> Checkpoint[ClassifierProgress]:
+    return load_checkpoint(folder, ClassifierProgress)
 
 
 class Killed(Exception):
@@ -68,7 +73,7 @@ def test_killed_at_a_random_step_and_resumed_it_ends_as_if_never_interrupted(kil
     np.random.seed(99)
     torch.manual_seed(99)
     model = make_model(seed=5, **domain)
-    resumed = train_classifier(model, data, config, seed=7, checkpoint=load_checkpoint(tmp_path), report=Saver(tmp_path / "b"))
+    resumed = train_classifier(model, data, config, seed=7, checkpoint=saved(tmp_path), report=Saver(tmp_path / "b"))
 
     assert without_times(resumed.history) == without_times(whole.history)
     assert resumed.epoch == whole.epoch
@@ -83,7 +88,7 @@ def test_a_resumed_training_takes_only_the_steps_that_remain(data, make_model, s
     with pytest.raises(Killed):
         train_classifier(make_model(), data, settings(save_every_steps=1), report=Saver(tmp_path, 6))
     after = Saver(tmp_path)
-    train_classifier(make_model(), data, settings(save_every_steps=1), report=after, checkpoint=load_checkpoint(tmp_path))
+    train_classifier(make_model(), data, settings(save_every_steps=1), report=after, checkpoint=saved(tmp_path))
     assert after.steps == list(range(7, 13))
 
 
@@ -91,7 +96,7 @@ def test_a_finished_training_resumes_to_its_result_without_a_step(data, make_mod
     saver = Saver(tmp_path)
     whole = train_classifier(make_model(), data, settings(), report=saver)
     again = Saver(tmp_path)
-    result = train_classifier(make_model(), data, settings(), report=again, checkpoint=load_checkpoint(tmp_path))
+    result = train_classifier(make_model(), data, settings(), report=again, checkpoint=saved(tmp_path))
     assert again.reports == []
     assert result.validation is not None
     assert whole.validation is not None
@@ -230,6 +235,6 @@ def test_every_form_of_the_loss_trains(loss, make_model, settings):
 def test_a_checkpoint_of_another_model_is_refused(data, make_model, settings, tmp_path):
     train_classifier(make_model(), data, settings(epochs=1), report=Saver(tmp_path))
     with pytest.raises(RapportError, match=r"another model.*head\.hidden"):
-        train_classifier(make_model(head={"hidden": 24}), data, settings(epochs=2), checkpoint=load_checkpoint(tmp_path))
+        train_classifier(make_model(head={"hidden": 24}), data, settings(epochs=2), checkpoint=saved(tmp_path))
     with pytest.raises(RapportError, match="ema_decay"):
-        train_classifier(make_model(), data, settings(epochs=2, ema_decay=0.0), checkpoint=load_checkpoint(tmp_path))
+        train_classifier(make_model(), data, settings(epochs=2, ema_decay=0.0), checkpoint=saved(tmp_path))

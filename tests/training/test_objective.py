@@ -5,7 +5,7 @@ import torch
 
 from rapport.models.ser.classifier import SerOutput
 from rapport.models.ser.mixup import Mix
-from rapport.training.checkpoint import Progress
+from rapport.training.checkpoint import ClassifierProgress
 from rapport.training.clips import Batch, Clips
 from rapport.training.config import LossConfig
 from rapport.training.objective import Objective, Totals
@@ -90,7 +90,7 @@ def test_totals_survive_a_checkpoint():
     assert confusion.tolist() == [[1, 0, 0], [0, 1, 1], [0, 0, 0]]
     assert totals.mean_loss() == 0.5
     again = Totals(3, CPU)
-    again.restore(Progress(loss_sum=loss, confusion=confusion.tolist(), domains_right=right))
+    again.restore(ClassifierProgress(loss_sum=loss, confusion=confusion.tolist(), domains_right=right))
     assert again.summed(World())[1].tolist() == confusion.tolist()
     again.clear()
     assert again.summed(World())[0] == 0

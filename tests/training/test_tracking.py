@@ -6,7 +6,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rapport.core.errors import RapportError
-from rapport.training.checkpoint import load_checkpoint
+from rapport.training.checkpoint import ClassifierProgress, load_checkpoint
 from rapport.training.classifier import ClassifierData, train_classifier
 from rapport.training.config import TrackingConfig
 from rapport.training.tracking import Tracker
@@ -79,7 +79,7 @@ def test_a_resumed_training_continues_its_curves_without_repeats(both, make_mode
     with pytest.raises(Killed):
         train_classifier(make_model(), both, settings(batch_size=8), report=until_killed)
     first.close()
-    checkpoint = load_checkpoint(tmp_path / "checkpoint")
+    checkpoint = load_checkpoint(tmp_path / "checkpoint", ClassifierProgress)
     assert checkpoint.progress.epoch == 1
     second = tracker(tmp_path, history=checkpoint.progress.history, step=checkpoint.progress.step)
     train_classifier(make_model(), both, settings(batch_size=8), report=second, checkpoint=checkpoint)

@@ -1,8 +1,8 @@
-"""Ray's torch trainer as a training of the classifier wants it."""
+"""Ray's torch trainer as our trainings want it."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import ray
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
@@ -11,10 +11,8 @@ from ray.train.v2.api.callback import UserCallback
 from ray.train.v2.api.config import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 from ray.train.v2.torch.torch_trainer import TorchTrainer
 
-from rapport.ray_jobs.ser_training.config import TrainSerConfig
-from rapport.ray_jobs.ser_training.data import Sources
-from rapport.ray_jobs.ser_training.run_folder import CHECKPOINTS, run_folder
-from rapport.ray_jobs.ser_training.worker import train_worker
+from rapport.ray_jobs.training_runs.config import WorkersConfig
+from rapport.ray_jobs.training_runs.run_folder import CHECKPOINTS
 
 
 class LocalTrainer(TorchTrainer):
@@ -27,8 +25,17 @@ class LocalTrainer(TorchTrainer):
         return [callback for callback in super()._create_default_callbacks() if not isinstance(callback, PlacementGroupCleanerCallback)]
 
 
-def make_trainer(config: TrainSerConfig, sources: Sources, callbacks: Sequence[UserCallback] = ()) -> TorchTrainer:
-    """The trainer of a run; `callbacks` hear every epoch's figures. Ray must be initialised."""
+def make_trainer(
+    work: Callable[[dict[str, Any]], dict[str, Any]],
+    setup: Mapping[str, Any],
+    workers: WorkersConfig,
+    folder: str,
+    callbacks: Sequence[UserCallback] = (),
+) -> TorchTrainer:
+    """The trainer of the run in a folder: each worker calls `work` with `setup` and `threads`, how many it may use.
+
+    `callbacks` hear every report. Ray must be initialised.
+    """
     # Ray's controller takes reports up once in this while, and a second report waits for the first: epochs may be shorter than 2 s.
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
     # A Ray that was started for this job ends with it: there is no placement group to clean up after it, nor a node to be reclaimed.
@@ -36,23 +43,18 @@ def make_trainer(config: TrainSerConfig, sources: Sources, callbacks: Sequence[U
     own = not os.environ.get("RAY_ADDRESS") and ray.get_runtime_context().get_actor_id() is None
     if own:
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
-    workers = config.workers
     use_gpu = workers.use_gpu == "yes" or (workers.use_gpu == "auto" and ray.cluster_resources().get("GPU", 0) >= workers.count)
     cpus = workers.cpus or max(1, int(ray.available_resources().get("CPU", 1)) // workers.count)
     kind = LocalTrainer if own else TorchTrainer
     return kind(
-        train_worker,
-        train_loop_config={
-            "config": config.model_dump(mode="json"),
-            "sources": asdict(sources),
-            "threads": min(cpus, max(1, (os.cpu_count() or 1) // workers.count)),
-        },
+        work,
+        train_loop_config={**setup, "threads": min(cpus, max(1, (os.cpu_count() or 1) // workers.count))},
         scaling_config=ScalingConfig(
             num_workers=workers.count, use_gpu=use_gpu, resources_per_worker={"CPU": cpus, **({"GPU": 1} if use_gpu else {})}
         ),
         run_config=RunConfig(
             name=CHECKPOINTS,
-            storage_path=run_folder(config),
+            storage_path=folder,
             failure_config=FailureConfig(max_failures=workers.max_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
             logging_config=LoggingConfig(log_level="WARNING"),

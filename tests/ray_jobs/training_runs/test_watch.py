@@ -1,7 +1,10 @@
 import json
 import time
+from functools import partial
 
-from rapport.ray_jobs.ser_training.watch import epoch_line, watched
+from rapport.ray_jobs.training_runs.watch import epoch_line, watched
+
+LINE = partial(epoch_line, epochs=4, figure="uar", name="UAR")
 
 
 def record(epoch: int, validation: bool = True) -> dict:
@@ -10,8 +13,8 @@ def record(epoch: int, validation: bool = True) -> dict:
 
 
 def test_an_epoch_is_told_in_a_line():
-    assert epoch_line(record(1), 5) == "epoch 1/5  loss 1.250  train UAR 50.0%  validation UAR 50.0%  loss 1.250  best  3 s"
-    assert epoch_line(record(2, validation=False), 5) == "epoch 2/5  loss 1.250  train UAR 50.0%  3 s"
+    assert LINE(record(1)) == "epoch 1/4  loss 1.250  train UAR 50.0%  validation UAR 50.0%  loss 1.250  best  3 s"
+    assert LINE(record(2, validation=False)) == "epoch 2/4  loss 1.250  train UAR 50.0%  3 s"
 
 
 def test_epochs_are_told_as_they_come_and_earlier_ones_not_again(tmp_path, capsys):
@@ -20,7 +23,7 @@ def test_epochs_are_told_as_they_come_and_earlier_ones_not_again(tmp_path, capsy
         (tmp_path / "progress.json").write_text(json.dumps({"epoch": epochs[-1], "step": 10 * epochs[-1], "total_steps": 40}))
 
     write(1, 2)
-    with watched(str(tmp_path), "toy", 4):
+    with watched(str(tmp_path), "toy", LINE):
         time.sleep(0.2)
         write(1, 2, 3)
         time.sleep(1.2)
@@ -31,5 +34,5 @@ def test_epochs_are_told_as_they_come_and_earlier_ones_not_again(tmp_path, capsy
 
 
 def test_a_training_that_never_began_is_not_waited_for(tmp_path):
-    with watched(str(tmp_path), "toy", 4):
+    with watched(str(tmp_path), "toy", LINE):
         pass

@@ -3,7 +3,7 @@
 import json
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,21 +12,21 @@ from rapport.core.progress import progress
 from rapport.training.tracking import METRICS, PROGRESS
 
 
-def epoch_line(record: Mapping[str, Any], epochs: int) -> str:
-    """One epoch in a line."""
+def epoch_line(record: Mapping[str, Any], epochs: int, figure: str, name: str) -> str:
+    """One epoch in a line, with one share of its figures under a name that is read."""
     train, validation = record["train"], record["validation"]
-    told = f"epoch {record['epoch']}/{epochs}  loss {train['loss']:.3f}  train UAR {train['uar']:.1%}"
+    told = f"epoch {record['epoch']}/{epochs}  loss {train['loss']:.3f}  train {name} {train[figure]:.1%}"
     if validation:
-        told += f"  validation UAR {validation['uar']:.1%}  loss {validation['loss']:.3f}{'  best' if record['best'] else ''}"
+        told += f"  validation {name} {validation[figure]:.1%}  loss {validation['loss']:.3f}{'  best' if record['best'] else ''}"
     return f"{told}  {record['seconds']:.0f} s"
 
 
 @contextmanager
-def watched(folder: str, name: str, epochs: int) -> Iterator[None]:
-    """Tell the progress of the run in `folder` while the block runs."""
+def watched(folder: str, name: str, line: Callable[[Mapping[str, Any]], str]) -> Iterator[None]:
+    """Tell the progress of the run in `folder` while the block runs: its steps, and a `line` for the record of each epoch."""
     over = threading.Event()
     every_s = 0.5 if storage.is_local(folder) else 5.0
-    thread = threading.Thread(target=_watch, args=(folder, name, epochs, over, every_s), name="watch", daemon=True)
+    thread = threading.Thread(target=_watch, args=(folder, name, line, over, every_s), name="watch", daemon=True)
     thread.start()
     try:
         yield
@@ -35,7 +35,7 @@ def watched(folder: str, name: str, epochs: int) -> Iterator[None]:
         thread.join(timeout=10)
 
 
-def _watch(folder: str, name: str, epochs: int, over: threading.Event, every_s: float) -> None:
+def _watch(folder: str, name: str, line: Callable[[Mapping[str, Any]], str], over: threading.Event, every_s: float) -> None:
     told = len(_records(folder))
     started = _progress(folder)
     while not started.get("total_steps") and not over.wait(every_s):
@@ -51,7 +51,7 @@ def _watch(folder: str, name: str, epochs: int, over: threading.Event, every_s: 
             # A resumed run writes its earlier epochs again; they were told before.
             records = _records(folder)
             for record in records[told:]:
-                print(epoch_line(record, epochs), file=sys.stderr, flush=True)
+                print(line(record), file=sys.stderr, flush=True)
             told = max(told, len(records))
 
 

@@ -1,0 +1,62 @@
+"""What the workers of every training share: how errors leave them, and what they tell Ray."""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ray.train
+import ray.train.v2._internal.execution.context
+import torch
+
+from rapport.core import storage
+from rapport.core.errors import RapportError
+from rapport.ray_jobs.training_runs.run_folder import CHECKPOINTS, checkpoint_name
+from rapport.training.report import Report
+from rapport.training.tracking import Tracker
+from rapport.training.world import World
+
+
+def told_errors(train: Callable[[], dict[str, Any]], threads: int) -> dict[str, Any]:
+    """What `train` gives with so many threads, or `error` with what the user can mend."""
+    torch.set_num_threads(threads)
+    # Ray's workers tell each report in full.
+    logging.getLogger(ray.train.v2._internal.execution.context.__file__).setLevel(logging.WARNING)
+    try:
+        return train()
+    except RapportError as error:
+        # A worker that fails is started again, which mends nothing here. But others may be waiting for this one: then it must fail.
+        if World.current().size > 1:
+            raise
+        return {"error": str(error)}
+
+
+def reporter(folder: str, tracker: Tracker | None, flat: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Callable[[Report], None]:
+    """Tell the tracker everything, and Ray each epoch, as `flat` makes it of a record, and each checkpoint.
+
+    The first worker has the tracker and saves checkpoints; every worker must take part in reporting them.
+    """
+    latest: dict[str, Any] = {}
+
+    def report(said: Report) -> None:
+        if tracker is not None:
+            tracker(said)
+        if said.record is not None:
+            latest.clear()
+            latest.update(flat(said.record))
+        if said.checkpoint is not None:
+            saved = None
+            if tracker is not None:
+                target = storage.join(folder, CHECKPOINTS, checkpoint_name(said.step))
+                said.checkpoint.save(target)
+                fs, inner = storage.resolve(target)
+                saved = ray.train.Checkpoint(inner, filesystem=fs)
+            _tell_ray({**latest, "step": said.step}, saved)
+        elif said.record is not None:
+            _tell_ray({**latest, "step": said.step}, None)
+
+    return report
+
+
+def _tell_ray(metrics: dict[str, Any], checkpoint: ray.train.Checkpoint | None) -> None:
+    # Saved by us and in its place: whole or absent, which an upload of Ray's is not.
+    ray.train.report(metrics, checkpoint=checkpoint, checkpoint_upload_mode=ray.train.CheckpointUploadMode.NO_UPLOAD)
