@@ -111,28 +111,44 @@ class AnswerTally:
 
         Speakers are what is drawn again, as answers to one speaker are alike; with fewer than two known speakers, bins of answers are.
         """
-        by_speaker = len(self._by_speaker) > 1 and not self._nameless
-        table = self._by_speaker if by_speaker else self._by_bin
-        sums = np.stack(list(table.values())) if table else np.zeros((0, self._width))
-        values = self._figures(sums.sum(0))
-        draws: dict[str, list[FloatArray]] = {name: [] for name in values}
-        if len(sums) > 1:
-            for drawn in resampled_sums(sums, resamples, seed):
-                for name, found in self._figures(drawn, names=values).items():
-                    draws[name].append(found)
-        figures = {}
-        for name, value in values.items():
-            low, high = central_range(np.concatenate(draws[name])) if draws[name] else (float("nan"), float("nan"))
-            figures[name] = {"value": float(value), "low": low, "high": high}
+        unit = self._unit
+        _, sums = self._units(unit)
         total = sums.sum(0)
         confusions = {name: self._confusion(total[self._places[name]]) for name in ("emotion", "reply_emotion")}
         return {
             "count": self.count,
-            "figures": figures,
+            "figures": with_intervals(sums, self._figures, resamples, seed),
             "confusions": {name: found for name, found in confusions.items() if found},
             "malformed_reasons": dict(self._reasons.most_common()),
-            "interval": {"level": LEVEL, "unit": "speaker" if by_speaker else "answer", "units": len(sums), "resamples": resamples},
+            "interval": {"level": LEVEL, "unit": unit, "units": len(sums), "resamples": resamples},
         }
+
+    def minus(self, other: "AnswerTally", *, resamples: int = 2000, seed: int = 0) -> dict[str, dict[str, float]]:
+        """Each figure less that of other answers to the same questions, with the interval of the difference: the same speakers are drawn
+        for both, so that what is hard for both does not blur it.
+
+        Raises ValueError when the two answer other questions.
+        """
+        unit = self._unit
+        (names, mine), (others, theirs) = self._units(unit), other._units(unit)
+        if names != others or self._width != other._width or self.count != other.count:
+            raise ValueError(f"{self.count} answers and {other.count} to other questions cannot be compared")
+
+        def differences(sums: FloatArray) -> dict[str, FloatArray]:
+            first, second = self._figures(sums[..., : self._width]), self._figures(sums[..., self._width :])
+            return {name: first[name] - second[name] for name in first}
+
+        return with_intervals(np.concatenate([mine, theirs], axis=1), differences, resamples, seed)
+
+    @property
+    def _unit(self) -> str:
+        return "speaker" if len(self._by_speaker) > 1 and not self._nameless else "answer"
+
+    def _units(self, unit: str) -> tuple[list[Any], FloatArray]:
+        """What is drawn again, and the sums of each [U, K], in an order that does not depend on that of the answers."""
+        table: Mapping[Any, FloatArray] = self._by_speaker if unit == "speaker" else self._by_bin
+        names = sorted(table)
+        return names, np.stack([table[name] for name in names]) if names else np.zeros((0, self._width))
 
     def _statistics(self, pairs: Sequence[AnswerPair]) -> FloatArray:
         """[N, K] what each answer contributes to every score; zeros where a field is not wanted."""
@@ -158,8 +174,8 @@ class AnswerTally:
             raise RapportError(f"{pair.answer_id} is {wanted}, which is none of {', '.join(self._emotions.labels)}")
         return wanted, given
 
-    def _figures(self, sums: FloatArray, names: Mapping[str, Any] | None = None) -> dict[str, FloatArray]:
-        """Every figure of every sum in [..., K]; those in `names`, or those that are defined for a single sum [K]."""
+    def _figures(self, sums: FloatArray) -> dict[str, FloatArray]:
+        """Every figure [...] of every sum in [..., K]; NaN where it is undefined."""
         found: dict[str, FloatArray] = {}
         for name, part in self._parts.items():
             scores = part.scores(sums[..., self._places[name]])
@@ -167,8 +183,7 @@ class AnswerTally:
                 found |= {f"{name}_{kind}": value for kind, value in scores.items()}
             else:
                 found[name] = scores
-        wanted = names if names is not None else {name: value for name, value in found.items() if not np.isnan(value)}
-        return {name: found[name] for name in wanted}
+        return found
 
     def _confusion(self, sums: FloatArray) -> dict[str, Any] | None:
         """`labels` and counts [E, E + 1], the last column for none of them; None when no emotion was wanted."""
@@ -176,3 +191,59 @@ class AnswerTally:
             return None
         counts: npt.NDArray[np.int64] = self._emotions.confusion(sums)
         return {"labels": list(self._emotions.labels), "counts": counts.tolist()}
+
+
+class ContrastTally:
+    """How well the two variants of a scenario are told apart: the same words after the same history by the same speaker, in two emotions.
+
+    Who does not hear the emotion answers both alike and gets at most one of the two right.
+    """
+
+    def __init__(self) -> None:
+        self._halves: dict[tuple[str, str | None], AnswerPair] = {}
+        self._by_speaker: dict[str, FloatArray] = {}
+
+    def add(self, scenario: str, pair: AnswerPair) -> None:
+        """Count one variant in; the second of a scenario and speaker completes a pair."""
+        key = (scenario, pair.speaker_id)
+        first = self._halves.pop(key, None)
+        if first is None:
+            self._halves[key] = pair
+            return
+        heard = all(p.given_emotion == p.emotion for p in (first, pair))
+        differ = first.reply_emotion != pair.reply_emotion
+        followed = differ and all(p.given_reply_emotion == p.reply_emotion for p in (first, pair))
+        row = np.array([heard, 1.0, followed, differ])
+        unit = pair.speaker_id or scenario
+        self._by_speaker[unit] = self._by_speaker[unit] + row if unit in self._by_speaker else row
+
+    def report(self, *, resamples: int = 2000, seed: int = 0) -> dict[str, Any] | None:
+        """`pairs`, those whose replies are to `differ` in emotion, and shares of both answers right: `heard` of all pairs by the user's
+        emotion, `followed` of those that are to differ by the reply's. None without a pair.
+        """
+        if not self._by_speaker:
+            return None
+        sums = np.stack([self._by_speaker[name] for name in sorted(self._by_speaker)])
+        total = sums.sum(0)
+
+        def shares(rows: FloatArray) -> dict[str, FloatArray]:
+            with np.errstate(invalid="ignore", divide="ignore"):
+                return {"heard": rows[..., 0] / rows[..., 1], "followed": rows[..., 2] / rows[..., 3]}
+
+        return {"pairs": int(total[1]), "differ": int(total[3]), **with_intervals(sums, shares, resamples, seed)}
+
+
+def with_intervals(
+    sums: FloatArray, figures: Callable[[FloatArray], Mapping[str, FloatArray]], resamples: int, seed: int
+) -> dict[str, dict[str, float]]:
+    """Each defined figure of the sums over units [U, K]: its `value`, and `low` and `high` of the central 95 % when units are drawn again.
+
+    With a single unit there is no interval: both are NaN.
+    """
+    values = {name: float(value) for name, value in figures(sums.sum(0)).items() if not np.isnan(value)}
+    drawn = [figures(draw) for draw in resampled_sums(sums, resamples, seed)] if len(sums) > 1 else []
+    found = {}
+    for name, value in values.items():
+        low, high = central_range(np.concatenate([d[name] for d in drawn])) if drawn else (float("nan"), float("nan"))
+        found[name] = {"value": value, "low": low, "high": high}
+    return found

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import jiwer
@@ -10,7 +11,7 @@ from sklearn.metrics import f1_score
 from transformers import BertConfig, BertModel, BertTokenizer
 
 from rapport.core.errors import RapportError
-from rapport.training.text_metrics import AnswerPair, AnswerTally
+from rapport.training.text_metrics import AnswerPair, AnswerTally, ContrastTally
 from rapport.training.text_scores import BertScore, Emotions, english_normaliser
 
 EMOTIONS = ("angry", "happy", "neutral", "sad", "surprised")
@@ -174,3 +175,51 @@ def test_bert_score_refuses_pickles_and_absent_layers(encoder, tmp_path):
         BertScore(str(encoder), layer=4)
     with pytest.raises(RapportError, match="no safetensors"):
         BertScore(str(tmp_path), layer=1)
+
+
+def tallied(pairs: list[AnswerPair]) -> AnswerTally:
+    tally = AnswerTally(EMOTIONS)
+    tally.add(pairs)
+    return tally
+
+
+def test_a_difference_is_measured_on_the_same_speakers():
+    worse = some_pairs(80)
+    better = [replace(p, given_emotion=p.emotion) for p in worse]
+    found = tallied(better).minus(tallied(worse[::-1]), resamples=300)
+    figures = report_of(worse, resamples=300)["figures"]
+    gain = found["emotion_macro_f1"]
+    assert gain["value"] == pytest.approx(1 - figures["emotion_macro_f1"]["value"])
+    assert 0 < gain["low"] <= gain["value"] <= gain["high"]
+    assert found["wer"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+
+
+def test_answers_to_other_questions_are_not_compared():
+    with pytest.raises(ValueError, match="other questions"):
+        tallied(some_pairs(20)).minus(tallied(some_pairs(24)))
+
+
+def variants(given: list[tuple[str, str]], speaker: str = "s") -> list[AnswerPair]:
+    wanted = [("sad", "sad"), ("happy", "happy")]
+    return [
+        AnswerPair(f"{speaker}{v}", speaker, "so", e, r, "well", given_emotion=ge, given_reply_emotion=gr)
+        for v, ((e, r), (ge, gr)) in enumerate(zip(wanted, given, strict=True))
+    ]
+
+
+def test_who_does_not_hear_gets_no_pair_right():
+    tally = ContrastTally()
+    for speaker, given in (("a", [("sad", "sad"), ("happy", "happy")]), ("b", [("sad", "sad"), ("sad", "sad")])):
+        for pair in variants(given, speaker):
+            tally.add("7", pair)
+    report = tally.report(resamples=100)
+    assert report is not None
+    assert (report["pairs"], report["differ"]) == (2, 2)
+    assert report["heard"]["value"] == report["followed"]["value"] == 0.5
+
+
+def test_half_a_pair_is_no_pair():
+    tally = ContrastTally()
+    assert tally.report() is None
+    tally.add("7", variants([("sad", "sad"), ("sad", "sad")])[0])
+    assert tally.report() is None
