@@ -92,3 +92,38 @@ def ser_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "tiny"
     model.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def emosds_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small speech language model on disk, with its codebook: random, and of stage 3 by its own account."""
+    import numpy as np
+
+    from rapport.models.emosds.config import EmbeddedLlamaConfig, EmosdsConfig, InjectionConfig
+    from rapport.models.emosds.engine import CODEBOOK
+    from rapport.models.emosds.lineage import Lineage
+    from rapport.models.emosds.pretrained import build_model, save_pretrained
+    from rapport.models.units.codebook import Codebook
+    from rapport.models.units.config import CepstraConfig, FrameConfig
+    from rapport.models.units.front_end import describe_encoder, load_encoder
+
+    frames = FrameConfig(backend="cepstra", cepstra=CepstraConfig())
+    encoder = load_encoder(frames)
+    rng = np.random.default_rng(7)
+    codebook = Codebook(rng.normal(0, 1, (20, encoder.width)).astype(np.float32), describe_encoder(encoder, frames))
+    config = EmosdsConfig(
+        base="embedded",
+        embedded=EmbeddedLlamaConfig(hidden=32, layers=2, heads=2, mlp=64, vocabulary=400),
+        clusters=20,
+        residual_width=encoder.width,
+        injection=InjectionConfig(kind="strided", stride=4),
+        instructions="short",
+        max_tokens=1024,
+    )
+    texts = ["I missed the last bus.", "That is rough, shall I look for a night train?", "We finally won a match!"] * 20
+    model = build_model(config, texts, seed=3)
+    folder = tmp_path_factory.mktemp("models") / "tiny-emosds"
+    lineage = Lineage(stage=3, codebook_hash=codebook.hash, residual_sign="centroid-frame", tokens_hash=model.manifest.hash)
+    save_pretrained(model, folder, lineage=lineage)
+    codebook.save(folder / CODEBOOK)
+    return folder

@@ -22,11 +22,14 @@ class Question:
     samples: npt.NDArray[np.float32]
     """[S] speech, 16 kHz."""
     history: tuple[Turn, ...] = ()
-    """Turns before it, oldest first, by `USER` and `ASSISTANT` of rapport.core.examples; the model reads the last few."""
+    """Turns before it, oldest first, by `USER` and `ASSISTANT` of rapport.core.examples; the model reads the last few. An emotion that it
+    has no tag for is left out."""
     replies: bool = True
     """Whether a reply is wanted; otherwise the emotion and the words alone."""
     generation: GenerationConfig = GenerationConfig(constrained=True)
-    """How the answer is written. With a seed it is the same whatever is answered beside it."""
+    """How the answer is written. Questions of equal settings are answered in one batch."""
+    seed: int = 0
+    """Of what is drawn, when anything is: the same seed gives the same answer, whatever is answered beside it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,12 @@ class Generator:
         if self.config.temperature and self.config.top_p < 1:
             self._warpers.append(TopPLogitsWarper(self.config.top_p))
 
+    def with_config(self, config: GenerationConfig) -> "Generator":
+        """One with other settings; what was worked out about the vocabulary is shared."""
+        other = Generator(self.model, config)
+        other._grammars = self._grammars
+        return other
+
     def generate(self, examples: Sequence[Example], speech: Sequence[SpeechUnits | None]) -> list[Generated]:
         """The answers, in order; examples of one batch are of one stage.
 
