@@ -107,10 +107,11 @@ def _share(batches: list[IntArray], rank: int, world_size: int) -> list[IntArray
 def _cut(order: IntArray, lengths: IntArray, batch_tokens: int, batch_rows: int | None) -> list[IntArray]:
     """The order in consecutive batches, each as long as the budget lets it be."""
     batches: list[IntArray] = []
-    most = batch_rows or len(order)
+    shortest = max(1, int(lengths.min())) if len(lengths) else 1
+    most = min(batch_rows or len(order), batch_tokens // shortest + 1)
     start = 0
     while start < len(order):
-        ahead = lengths[order[start : start + min(most, batch_tokens)]]
+        ahead = lengths[order[start : start + most]]
         # Tokens of the batch if it ended at each of the next examples: they never fall as it grows, so the budget ends it once.
         costs = np.maximum.accumulate(ahead) * np.arange(1, len(ahead) + 1)
         count = max(1, int(np.searchsorted(costs, batch_tokens, side="right")))

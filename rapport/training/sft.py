@@ -1,0 +1,345 @@
+"""Supervised training of a language model: a plain loop that needs no cluster.
+
+    result = train_language_model(model, data, config, seed=0, report=lambda report: None)
+
+The loop tells every step to `report`, which may save the checkpoint offered to it; given back as `checkpoint`, the training goes on from
+there, within an epoch too, and ends with the same weights and figures as one that was never interrupted. With several workers (a process
+group), each runs this function on the same model and data; `config.strategy` says what they share.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from rapport.core.errors import RapportError
+from rapport.training.checkpoint import Checkpoint, Progress
+from rapport.training.clips import read_ahead
+from rapport.training.config import ScheduleConfig
+from rapport.training.numerics import fast_bf16, finite, seed_everything
+from rapport.training.report import Report
+from rapport.training.sampler import IntArray, derive_seed
+from rapport.training.schedules import rate_schedule
+from rapport.training.sft_config import SftConfig
+from rapport.training.strategies import make_strategy
+from rapport.training.token_batches import TokenBatches, evaluation_batches
+from rapport.training.weights import Weights
+from rapport.training.world import World
+
+IGNORED = -100
+"""The label of a position that is not learned."""
+
+
+class TokenData(Protocol):
+    """Examples as the loop reads them. Threads may call `batch` at once."""
+
+    @property
+    def lengths(self) -> IntArray:
+        """[N] tokens of each example."""
+        ...
+
+    def batch(self, indices: IntArray) -> dict[str, Tensor]:
+        """Keyword arguments of the model for these examples, padded, with `labels` [B, N]; IGNORED positions are not learned."""
+        ...
+
+
+@dataclass(frozen=True)
+class LanguageData:
+    """What one training reads."""
+
+    train: TokenData
+    validation: TokenData | None = None
+    """Examples to select the model by."""
+
+
+@dataclass
+class LanguageProgress(Progress):
+    """Where the training of a language model stands; `batch` counts the steps of the epoch under way."""
+
+    tokens: int = 0
+    """Supervised tokens of the epoch under way, on all workers."""
+    correct: int = 0
+    """How many of them were the likeliest, given the right ones before them."""
+
+
+@dataclass(frozen=True)
+class LanguageResult:
+    """A finished training. The model itself is in whatever state its strategy left it in."""
+
+    weights: Weights
+    """The selected weights, whole and on the CPU; empty on all workers but the first."""
+    last: Weights
+    """Those after the last step, likewise."""
+    history: list[dict[str, Any]]
+    """The records of all epochs."""
+    epoch: int
+    """The epoch whose weights were selected, from 1."""
+    stopped: bool
+    """Whether patience ended the training."""
+    seconds: float
+    """Time spent in training and evaluation, over all sessions of a resumed one."""
+
+    @property
+    def validation(self) -> dict[str, float] | None:
+        """The selected epoch's figures on validation."""
+        figures: dict[str, float] | None = self.history[self.epoch - 1]["validation"]
+        return figures
+
+
+def train_language_model(
+    model: nn.Module,
+    data: LanguageData,
+    config: SftConfig,
+    *,
+    seed: int = 0,
+    report: Callable[[Report], None] = lambda report: None,
+    checkpoint: Checkpoint[LanguageProgress] | None = None,
+    device: torch.device | str = "cpu",
+    pad_multiple: int = 1,
+) -> LanguageResult:
+    """The weights that `model` (whole, on the CPU, changed in place) learns, and how it went.
+
+    The model takes the batches of `data` and gives `loss_sum`, `token_count` and `correct`, summed over supervised tokens. Its parameters
+    that require gradients are learned. `pad_multiple` is what `data` rounds lengths up to. Raises RapportError when the settings do not
+    fit the data, or when the loss stops being a number.
+    """
+    training = _Training(model, data, config, seed, report, checkpoint, torch.device(device), pad_multiple)
+    while training.progress.epoch < config.epochs and not training.progress.stopped:
+        training.train_epoch()
+        training.finish_epoch()
+    return training.result()
+
+
+class _Training:
+    """The state of one training on one worker, and what is done to it."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data: LanguageData,
+        config: SftConfig,
+        seed: int,
+        report: Callable[[Report], None],
+        checkpoint: Checkpoint[LanguageProgress] | None,
+        device: torch.device,
+        pad_multiple: int,
+    ) -> None:
+        self.validates = data.validation is not None and len(data.validation.lengths) > 0
+        if not self.validates and (config.selection == "best" or config.patience):
+            raise RapportError(
+                "there are no validation examples to select an epoch or stop by: hold some out, or set selection to last and patience to 0"
+            )
+        self.data, self.config, self.seed, self.report = data, config, seed, report
+        self.device, self.pad_multiple, self.world = device, pad_multiple, World.current()
+        on_gpu = device.type == "cuda"
+        self.threads = (4 if on_gpu else 0) if config.loader_threads is None else config.loader_threads
+        bf16 = config.precision == "bf16" or (config.precision == "auto" and on_gpu and fast_bf16(on_gpu))
+        self.batches = TokenBatches(
+            data.train.lengths,
+            batch_tokens=config.batch_tokens,
+            batches_per_step=config.batches_per_step,
+            batch_rows=config.batch_rows,
+            pool_batches=config.pool_batches,
+            multiple=pad_multiple,
+            seed=seed,
+            rank=self.world.rank,
+            world_size=self.world.size,
+        )
+        self.total_steps = self.batches.total_steps(config.epochs)
+        warmup = config.warmup_ratio * self.total_steps
+        self.rate = rate_schedule(
+            ScheduleConfig(name=config.schedule, unit="step", warmup=warmup, floor=config.floor), self.total_steps, self.total_steps
+        )
+        if config.gradient_checkpointing:
+            _checkpoint_gradients(model)
+        self.strategy = make_strategy(model, config, device, bf16, checkpoint.weights if checkpoint else None)
+        self.progress, self.best = LanguageProgress(), Weights()
+        self.totals = torch.zeros(3, dtype=torch.float64, device=device)
+        if checkpoint is not None:
+            self.strategy.load_optimizer(checkpoint.optimizer)
+            self.progress = checkpoint.progress
+            if self.world.rank == 0:  # the totals in a checkpoint are those of all workers
+                self.best = checkpoint.best or {}
+                self.totals += self.totals.new_tensor([self.progress.loss_sum, self.progress.tokens, self.progress.correct])
+        self.factor = 0.0
+        self.clock = time.monotonic()
+        self.epoch_clock, self.epoch_tokens = self.clock, 0
+
+    def train_epoch(self) -> None:
+        """The steps that remain of the epoch under way."""
+        self.strategy.network.train()
+        steps = self.batches.epoch(self.progress.epoch)
+        remaining = steps[self.progress.batch :]
+        tasks = [partial(self._load, indices) for step in remaining for indices in step]
+        loaded = read_ahead(tasks, self.threads)
+        self.epoch_clock, self.epoch_tokens = time.monotonic(), 0
+        every = self.config.save_every_steps
+        for step in remaining:
+            self._step([next(loaded) for _ in step])
+            last = self.progress.batch == len(steps)
+            self._tell(save=bool(every) and self.progress.step % every == 0 and not last)
+
+    def finish_epoch(self) -> None:
+        """Evaluate if it is time, keep the weights if they are the best, and tell."""
+        progress, config = self.progress, self.config
+        pace = self.epoch_tokens / max(1e-9, time.monotonic() - self.epoch_clock)
+        train = _figures(self._summed(self.totals))
+        finite(train["loss"], progress.step)
+        final = progress.epoch + 1 == config.epochs
+        validation = self._evaluate() if self.validates and (final or (progress.epoch + 1) % config.evaluate_every == 0) else None
+        progress.epoch, progress.batch = progress.epoch + 1, 0
+        record: dict[str, Any] = {
+            "epoch": progress.epoch,
+            "step": progress.step,
+            "learning_rate": self._rates(),
+            "train": train,
+            "validation": validation,
+            "tokens_per_s": pace * self.world.size,
+        }
+        if validation is not None:
+            record["best"] = self._select(validation)
+        progress.stopped = bool(config.patience) and progress.stale >= config.patience
+        self.totals.zero_()
+        record["seconds"] = self._tick()
+        progress.history.append(record)
+        self._tell(record=record, save=final or progress.stopped or progress.epoch % config.save_every_epochs == 0)
+
+    def result(self) -> LanguageResult:
+        """The training's outcome."""
+        last = self.strategy.weights()
+        self._tick()
+        progress = self.progress
+        best = self.config.selection == "best"
+        epoch = (progress.best_epoch if best else progress.epoch) or 0
+        return LanguageResult(self.best if best else last, last, progress.history, epoch, progress.stopped, progress.seconds)
+
+    def _load(self, indices: IntArray) -> tuple[dict[str, Tensor], int, int]:
+        """A micro-batch, its supervised tokens, and all its tokens; for a worker that has none a stand-in without supervised ones."""
+        if not len(indices):
+            return self.data.train.batch(_shortest(self.data.train)), 0, 0
+        batch = self.data.train.batch(indices)
+        return batch, int((batch["labels"][:, 1:] != IGNORED).sum()), int(self.data.train.lengths[indices].sum())
+
+    def _step(self, group: list[tuple[dict[str, Tensor], int, int]]) -> None:
+        """One optimiser step on the mean loss of all supervised tokens of a step, whichever worker and micro-batch they are in."""
+        progress = self.progress
+        seed_everything(derive_seed(self.seed, "step", progress.epoch, progress.batch, self.world.rank), self.device)
+        self.factor = self.rate(progress.step).factor
+        self.strategy.set_rate(self.factor)
+        tokens = self._summed(torch.tensor([sum(count for _, count, _ in group)], dtype=torch.float64, device=self.device))[0]
+        for place, (batch, count, read) in enumerate(group):
+            # Workers average their gradients, so each counts as many times as there are workers.
+            scale = self.world.size / max(1.0, tokens) if count else 0.0
+            output = self.strategy.learn(self._moved(batch), scale, last=place == len(group) - 1)
+            if count:
+                self.totals += _sums(output)
+                self.epoch_tokens += read
+        self.strategy.step()
+        progress.step += 1
+        progress.batch += 1
+
+    @torch.no_grad()
+    def _evaluate(self) -> dict[str, float]:
+        """Figures on the validation examples, each token given the right ones before it."""
+        examples = self.data.validation
+        assert examples is not None
+        self.strategy.network.eval()
+        shares = evaluation_batches(
+            examples.lengths,
+            self.config.evaluation_tokens,
+            multiple=self.pad_multiple,
+            rank=self.world.rank,
+            world_size=self.world.size,
+        )
+        shortest = _shortest(examples)
+        totals = torch.zeros(3, dtype=torch.float64, device=self.device)
+        tasks = [partial(examples.batch, indices if len(indices) else shortest) for indices in shares]
+        for indices, batch in zip(shares, read_ahead(tasks, self.threads), strict=True):
+            output = self.strategy.answer(self._moved(batch))
+            if len(indices):
+                totals += _sums(output)
+        self.strategy.network.train()
+        return _figures(self._summed(totals))
+
+    def _tell(self, *, save: bool, record: dict[str, Any] | None = None) -> None:
+        checkpoint = None
+        if save:
+            progress = self.progress
+            progress.loss_sum, tokens, correct = self._summed(self.totals)
+            progress.tokens, progress.correct = int(tokens), int(correct)
+            finite(progress.loss_sum, progress.step)
+            self._tick()
+            checkpoint = Checkpoint(progress, self.strategy.weights(), self.strategy.optimizer_state(), None, self.best or None)
+        progress = self.progress
+        self.report(Report(progress.epoch, progress.step, self.total_steps, self._rates(), self._mean_loss, record, checkpoint))
+
+    def _select(self, figures: dict[str, float]) -> bool:
+        """Keep the weights if they are the best so far; says whether they are."""
+        progress, value = self.progress, figures[self.config.select_by]
+        score = -value if self.config.select_by == "loss" else value
+        if progress.best_score is not None and score <= progress.best_score:
+            progress.stale += 1
+            return False
+        progress.best_score, progress.best_epoch, progress.stale = score, progress.epoch, 0
+        if self.config.selection == "best":
+            self.best = self.strategy.weights()
+        return True
+
+    def _moved(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items()}
+
+    def _summed(self, values: Tensor) -> list[float]:
+        """The sum over workers, on every worker."""
+        if self.world.size > 1:
+            values = values.clone()
+            dist.all_reduce(values)
+        return [float(value) for value in values.tolist()]
+
+    def _rates(self) -> dict[str, float]:
+        return {"model": self.config.optim.lr * self.factor}
+
+    def _mean_loss(self) -> float:
+        loss_sum, tokens, _ = self.totals.tolist()
+        return float(loss_sum / max(1.0, tokens))
+
+    def _tick(self) -> float:
+        """Add the time since the last call to the training's; gives the sum."""
+        now = time.monotonic()
+        self.progress.seconds += now - self.clock
+        self.clock = now
+        return self.progress.seconds
+
+
+def _shortest(data: TokenData) -> IntArray:
+    """What a worker reads that has nothing to read."""
+    return np.array([int(data.lengths.argmin())])
+
+
+def _sums(output: Any) -> Tensor:
+    return torch.stack([part.detach().double() for part in (output.loss_sum, output.token_count, output.correct)])
+
+
+def _figures(totals: list[float]) -> dict[str, float]:
+    """From sums over tokens to means; perplexity is e to the power of the loss, so far as a float holds it."""
+    loss_sum, tokens, correct = totals
+    loss = loss_sum / max(1.0, tokens)
+    return {
+        "loss": loss,
+        "perplexity": math.exp(min(loss, 700.0)),
+        "teacher_forced_token_accuracy": correct / max(1.0, tokens),
+        "tokens": int(tokens),
+    }
+
+
+def _checkpoint_gradients(model: nn.Module) -> None:
+    enable = getattr(model, "gradient_checkpointing_enable", None)
+    if enable is None:
+        raise RapportError(f"a {type(model).__name__} cannot keep fewer activations: set gradient_checkpointing to false")
+    enable()
