@@ -1,14 +1,19 @@
-"""A small ESD and LibriSpeech as prepared corpora without audio, and dialogues on the sentences of the former."""
+"""A small ESD and LibriSpeech as prepared corpora of faint noise, and dialogues on the sentences of the former."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from rapport.core import storage
 from rapport.core.examples import ASSISTANT, USER
 from rapport.core.schema import Turn, Utterance, to_table
+from rapport.core.units import SpeechUnits
 from rapport.datasets.dialogues.emosc import Scenario, write_dialogues
+from rapport.datasets.prepared import open_prepared
+from rapport.datasets.stages.decode import SHARD_SCHEMA, shard_path
+from tests.toy_units import write_store
 
 EMOTIONS = ("angry", "happy", "neutral", "sad", "surprised")
 
@@ -75,6 +80,12 @@ def write_prepared(root: Path, rows: Sequence[Utterance], key: str = "0" * 12) -
     for name, values in (("shard", [0] * len(rows)), ("shard_row", list(range(len(rows))))):
         table = table.append_column(name, pa.array(values, pa.int32()))
     storage.write_table(storage.join(folder, "utterances.parquet"), table)
+    noise = np.random.default_rng(0).integers(-9, 9, 1600).astype(np.int16).tobytes()
+    shard = pa.table({"utterance_id": [row.utterance_id for row in rows], "pcm": [noise] * len(rows)}, schema=SHARD_SCHEMA)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, SHARD_SCHEMA) as writer:
+        writer.write_table(shard)
+    storage.write_bytes(shard_path(folder, 0), memoryview(sink.getvalue()))
     storage.finish(folder, {"corpus": rows[0].corpus})
     return folder
 
@@ -86,3 +97,42 @@ def write_toy(root: Path, speakers: int = 10, sentences: int = 40) -> Path:
     path = root / "EmoSC_dialogues.jsonl"
     write_dialogues(path, scenarios(sentences))
     return path
+
+
+def write_units(root: Path, clusters: int = 9, width: int = 4) -> None:
+    """Units of both corpora of `write_toy`, random but for what they tell: the unit 0 to 4 that comes first is the emotion's."""
+    random = np.random.default_rng(0)
+    for path in sorted((root / "corpora").glob("*/*")):
+        rows = open_prepared(str(path)).rows
+        clips = {}
+        for row in rows:
+            ids = random.integers(0, clusters, 6).repeat(2)
+            ids[0] = EMOTIONS.index(row.emotion) if row.emotion else 8
+            clips[row.utterance_id] = SpeechUnits.of(ids, random.normal(size=(12, width)).astype(np.float32))
+        write_store(root / "features" / "units" / rows[0].corpus / "0", clips, clusters=clusters)
+
+
+def write_model(folder: Path, *, inputs: str = "units+residuals", stage: int = 3, seed: int = 0) -> Path:
+    """A model of random weights for `write_units`, as if trained up to a stage."""
+    from rapport.models.emosds.config import EmosdsConfig
+    from rapport.models.emosds.lineage import Lineage
+    from rapport.models.emosds.pretrained import build_model, save_pretrained
+
+    config = EmosdsConfig.model_validate(
+        {
+            "base": "embedded",
+            "embedded": {"hidden": 32, "layers": 1, "heads": 2, "mlp": 32, "vocabulary": 300},
+            "inputs": inputs,
+            "clusters": 9,
+            "residual_width": 4,
+            "injection": {"kind": "linear"},
+            "instructions": "short",
+            "max_tokens": 512,
+        }
+    )
+    model = build_model(config, [sentence(i) for i in range(40)], seed)
+    codebook = None if inputs == "text" else "0" * 64
+    sign = "centroid-frame" if "residuals" in inputs else None
+    lineage = Lineage(stage=stage, codebook_hash=codebook, residual_sign=sign, tokens_hash=model.manifest.hash)
+    save_pretrained(model, folder, lineage=lineage)
+    return folder

@@ -1,0 +1,65 @@
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from rapport.core.errors import RapportError
+from rapport.datasets.emosds.splits import scenario_of
+from rapport.ray_jobs.emosds_evaluation.config import EvaluateEmosdsConfig
+from rapport.ray_jobs.emosds_evaluation.subject import choose_subject
+
+
+def settings(toy_root: Path, **changes: object) -> EvaluateEmosdsConfig:
+    return EvaluateEmosdsConfig.model_validate({"storage": str(toy_root), **changes})
+
+
+def test_the_newest_model_answers_its_last_stage(toy_root):
+    subject = choose_subject(settings(toy_root))
+    assert [c.name for c in subject.contenders] == ["full"]
+    assert subject.contenders[0].kind == "units and residuals"
+    assert subject.stage == 3
+    assert {e.split for e in subject.examples} == {"test"}
+    assert len(subject.contenders[0].units) == 1
+
+
+def test_models_are_compared_on_the_same_examples(toy_root):
+    subject = choose_subject(settings(toy_root, models="full,units,text", **{"cascade": {"transcriber": "pocketsphinx"}}))
+    assert [(c.name, c.kind) for c in subject.contenders] == [
+        ("full", "units and residuals"),
+        ("units", "units only"),
+        ("text", "text oracle"),
+        ("pocketsphinx+text", "cascade"),
+    ]
+    assert subject.contenders[3].model == subject.contenders[2].model
+    assert subject.contenders[2].units == ()
+
+
+def test_pairs_are_drawn_together(toy_root):
+    everything = choose_subject(settings(toy_root)).examples
+    subject = choose_subject(settings(toy_root, max_examples=5))
+    pairs = Counter((scenario_of(e.dialogue_id or ""), e.speaker_id) for e in subject.examples)
+    assert set(pairs.values()) == {2}
+    assert len(subject.examples) == 4 < len(everything)
+    assert subject.examples == choose_subject(settings(toy_root, max_examples=5)).examples
+    assert subject.examples != choose_subject(settings(toy_root, max_examples=5, seed=1)).examples
+
+
+def test_earlier_stages_can_be_asked_of_a_model(toy_root):
+    assert choose_subject(settings(toy_root, stage="1", models="full")).stage == 1
+    assert choose_subject(settings(toy_root, models="early")).stage == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"models": "early", "stage": "3"}, "trained up to stage 1"),
+        ({"models": "absent"}, "does not exist"),
+        ({"models": "full,full"}, "two models are called full"),
+        ({"data": "absent"}, "build_emosds --name absent"),
+        ({"models": "full", "cascade": {"transcriber": "pocketsphinx"}}, "wants a model that reads"),
+        ({"models": "full", "cascade": {"transcriber": "pocketsphinx", "model": "units"}}, "wants a model that reads"),
+    ],
+)
+def test_what_cannot_be_compared_is_told(toy_root, changes, complaint):
+    with pytest.raises(RapportError, match=complaint):
+        choose_subject(settings(toy_root, **changes))
