@@ -32,7 +32,8 @@ def name_of(corpus):
 
 
 def test_there_are_the_corpora_that_the_readme_names():
-    assert {"ravdess", "cremad", "musan", "emodb", "folder_of_labels", "csv"} <= set(CORPORA)
+    named = {"ravdess", "cremad", "musan", "emodb", "esd", "librispeech", "fsdd", "ljspeech", "folder_of_labels", "csv"}
+    assert named <= set(CORPORA)
 
 
 def test_options_are_configuration_whose_defaults_work(corpus):
@@ -118,6 +119,12 @@ def test_published_splits_name_sides_and_speakers_of_the_corpus(corpus):
         speakers = [s for side in sides.values() for s in side]
         assert len(set(speakers)) == len(speakers) > 0
         assert all(s.startswith(f"{name_of(corpus)}/") for s in speakers)
+
+
+def test_published_partitions_tell_the_side_of_every_row(corpus, example):
+    rows = corpus.scan(str(example), corpus.Options()).rows
+    for side_of in getattr(corpus, "PARTITIONS", {}).values():
+        assert {side_of(row) for row in rows} <= set(SPLITS)
 
 
 def test_the_module_tells_source_licence_and_layout(corpus):

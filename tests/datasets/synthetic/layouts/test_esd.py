@@ -1,0 +1,60 @@
+"""The made ESD has the counts of the published one, and dialogues that its recordings can be found for."""
+
+from collections import Counter, defaultdict
+
+from rapport.datasets.corpora import esd as corpus
+from rapport.datasets.dialogues import emosc
+from rapport.datasets.synthetic.layouts import esd
+from rapport.datasets.synthetic.plan import Request
+from rapport.datasets.synthetic.studio import Studio
+from rapport.models.backends.tts import espeak
+
+
+def write(folder, request, clips=None):
+    """The first clip of every speaker as made, which brings the tables; the others empty."""
+    studio = Studio(espeak.load(), request.seed)
+    seen = set()
+    for clip in esd.plan(request):
+        files = {clip.path: b""} if clip.speaker in seen else esd.render(clip, studio)
+        seen.add(clip.speaker)
+        for path, data in files.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(data)
+    return corpus.scan(str(folder), corpus.Options()).rows
+
+
+def test_the_whole_has_the_counts_of_the_published_corpus() -> None:
+    clips = esd.plan(Request())
+    assert len(clips) == 17_500
+    assert Counter(c.speaker for c in clips) == {f"{n:04d}": 1750 for n in range(11, 21)}
+    assert Counter(c.emotion for c in clips) == dict.fromkeys(("Angry", "Happy", "Neutral", "Sad", "Surprise"), 3500)
+    assert {"0011/Neutral/0011_000001.wav", "0011/Angry/0011_000351.wav", "0020/Surprise/0020_001750.wav"} <= {c.path for c in clips}
+
+
+def test_part_of_it_has_many_texts_each_in_several_emotions_over_the_speakers(tmp_path) -> None:
+    rows = write(tmp_path, Request(10, 30))
+    assert Counter((r.speaker_id, r.emotion) for r in rows) == {
+        (f"esd/{n:04d}", e): 6 for n in range(11, 21) for e in ("angry", "happy", "neutral", "sad", "surprised")
+    }
+    emotions = defaultdict(set)
+    for row in rows:
+        emotions[row.text].add(row.emotion)
+    assert len(emotions) == 30
+    assert min(len(e) for e in emotions.values()) >= 3
+
+
+def test_further_tens_of_speakers_say_texts_of_their_own(tmp_path) -> None:
+    rows = write(tmp_path, Request(20, 10))
+    first, second = ({r.text for r in rows if (r.speaker_id <= "esd/0020") is early} for early in (True, False))
+    assert len(first) == len(second) == 10
+    assert not first & second
+
+
+def test_every_dialogue_finds_recordings_of_both_variants(tmp_path) -> None:
+    rows = write(tmp_path, Request(4, 12))
+    recorded = {(emosc.sentence_key(r.text, keep_case=True), r.emotion) for r in rows}
+    found = emosc.read_dialogues(tmp_path / emosc.FILE)
+    assert not found.bad
+    assert len(found.scenarios) > 12
+    for scenario in found.scenarios:
+        assert all((emosc.sentence_key(t.text, keep_case=True), t.emotion) in recorded for t in scenario.current)
