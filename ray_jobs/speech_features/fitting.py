@@ -146,6 +146,8 @@ def _read_state(folder: str, key: str) -> _State | None:
 
 def _over(groups: Sequence[Sequence[str]], centroids: npt.NDArray[np.float32]) -> Statistics:
     """The statistics of all groups of shards, merged in order."""
+    if len(groups) == 1:  # no task is as quick as none
+        return _statistics_of(list(groups[0]), centroids)
     import ray
 
     shared = ray.put(centroids)
