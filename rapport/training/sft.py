@@ -140,7 +140,7 @@ class _Training:
         self.device, self.pad_multiple, self.world = device, pad_multiple, World.current()
         on_gpu = device.type == "cuda"
         self.threads = (4 if on_gpu else 0) if config.loader_threads is None else config.loader_threads
-        bf16 = config.precision == "bf16" or (config.precision == "auto" and on_gpu and fast_bf16(on_gpu))
+        bf16 = config.precision == "bf16" or (config.precision == "auto" and fast_bf16(on_gpu))
         self.batches = TokenBatches(
             data.train.lengths,
             batch_tokens=config.batch_tokens,

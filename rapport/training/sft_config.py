@@ -50,7 +50,7 @@ class SftConfig(Config):
     floor: float = Field(default=0.0, ge=0, le=1)
     """Last rate as a share of the peak."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Arithmetic of forward and backward passes, with weights and optimiser in float32; auto is bf16 on GPUs that compute in it."""
+    """Arithmetic of forward and backward passes, with weights and optimiser in float32; auto is bf16 where the hardware computes in it."""
     gradient_checkpointing: bool = False
     """Keep no activations inside decoder layers and compute them again in the backward pass: less memory, a third more time."""
     selection: Literal["best", "last"] = "best"

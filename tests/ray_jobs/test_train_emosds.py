@@ -1,0 +1,201 @@
+"""The training of the speech language model as a user runs it: three stages, killed and continued, on one worker and on two."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from rapport.core import storage
+from rapport.core.config import ConfigError, dump_config
+from rapport.core.errors import RapportError
+from rapport.models.emosds.pretrained import from_pretrained
+from rapport.ray_jobs.build_emosds import run as build
+from rapport.ray_jobs.emosds_data.config import BuildEmosdsConfig
+from rapport.ray_jobs.emosds_training.config import TrainEmosdsConfig
+from rapport.ray_jobs.train_emosds import run
+from tests.toy_emosds import write_toy, write_units
+
+ROOT = Path(__file__).resolve().parents[2]
+TRAINING = {"epochs": 2, "batch_tokens": 1024, "batches_per_step": 4, "optim": {"lr": 0.003}, "precision": "fp32", "save_every_steps": 2}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("storage")
+    dialogues = write_toy(root, sentences=30)
+    write_units(root)
+    limits = {"per_emotion": 24, "held_out": 8}
+    build(BuildEmosdsConfig.model_validate({"storage": str(root), "dialogues": str(dialogues), "limits": limits}))
+    return root
+
+
+def settings(root: Path, name: str, *, training: dict[str, Any] | None = None, **changes: Any) -> TrainEmosdsConfig:
+    stage = {"training": {**TRAINING, **(training or {})}}
+    values = {
+        "storage": str(root),
+        "name": name,
+        "model": {
+            "base": "embedded",
+            "embedded": {"hidden": 32, "layers": 2, "heads": 2, "mlp": 32, "vocabulary": 300},
+            "injection": {"kind": "strided", "stride": 2},
+            "instructions": "short",
+            "max_tokens": 512,
+        },
+        "stage_1": {**stage, "trainable": {"layers": [0]}},
+        "stage_2": stage,
+        "stage_3": {**stage, "trainable": {"lora": {"rank": 4}}},
+        "workers": {"cpus": 1, "use_gpu": "no"},
+        **changes,
+    }
+    return TrainEmosdsConfig.model_validate(values)
+
+
+@pytest.fixture(scope="module")
+def whole(root: Path, ray_cluster: dict[str, float]) -> dict[str, Any]:
+    """Three stages that nothing interrupted."""
+    return run(settings(root, "whole"))
+
+
+def history(stage: dict[str, Any]) -> list[dict[str, Any]]:
+    lines = storage.read_bytes(storage.join(stage["folder"], "metrics.jsonl")).splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k not in ("seconds", "tokens_per_s")} for line in lines]
+
+
+def weights(model: str) -> dict[str, np.ndarray]:
+    files = sorted(Path(model).rglob("*.safetensors"))
+    return {f"{path.name}/{name}": tensor for path in files for name, tensor in safetensors.numpy.load_file(path).items()}
+
+
+@pytest.mark.slow
+def test_three_stages_leave_three_models_that_know_where_they_come_from(whole, root):
+    folders = [root / "models/emosds" / f"whole-stage-{stage}" for stage in (1, 2, 3)]
+    models = [from_pretrained(folder) for folder in folders]
+    for stage, model in enumerate(models, 1):
+        assert model.lineage.stage == stage
+        assert model.lineage.codebook_hash == "0" * 64
+        assert model.lineage.tokens_hash == model.manifest.hash
+        assert model.lineage.predecessors == ("embedded", *map(str, folders[: stage - 1]))
+    assert len({model.manifest.hash for model in models}) == 1
+    assert whole["model"] == str(folders[2])
+    assert models[2].settings.clusters == 9
+    assert (folders[2] / "adapter" / "adapter_model.safetensors").exists()
+    assert list(whole["stages"]) == ["1", "2", "3"]
+
+
+@pytest.mark.slow
+def test_a_stage_leaves_curves_figures_and_its_settings(whole):
+    for stage in whole["stages"].values():
+        folder = Path(stage["folder"])
+        assert [record["epoch"] for record in history(stage)] == [1, 2]
+        assert (folder / "config.yaml").exists()
+        assert list((folder / "tensorboard").glob("events.*"))
+        assert [path.name for path in (folder / "checkpoints").glob("step-*/*")].count("state.json") == 1
+        assert stage["validation"]["loss"] == min(record["validation"]["loss"] for record in history(stage))
+        assert json.loads((Path(stage["model"]) / "metrics.json").read_text())["validation"] == stage["validation"]
+    first, second, third = whole["stages"].values()
+    assert "injection" not in first["parts"]
+    assert "injection" in second["parts"]
+    assert "adapters" in third["parts"]
+    assert first["trained_parameters"] < first["parameters"]
+
+
+@pytest.mark.slow
+def test_frozen_layers_stay_as_they_were_and_the_scale_of_residuals_is_fitted_once(whole, root):
+    first, second, third = (weights(str(root / "models/emosds" / f"whole-stage-{stage}")) for stage in (1, 2, 3))
+    scale = "model.safetensors/mean"
+    assert not first[scale].any()
+    assert second[scale].any()
+    assert np.array_equal(second[scale], third[scale])
+    # Stage 3 trains adapters, whose base model lies below them as it was, and the embeddings.
+    for name, tensor in second.items():
+        if ".layers." in name:
+            assert np.array_equal(third[name], tensor), name
+
+
+@pytest.mark.slow
+def test_finished_stages_are_left_as_they_are_and_other_settings_refused(whole, root):
+    before = (Path(whole["stages"]["2"]["folder"]) / "metrics.jsonl").stat().st_mtime_ns
+    assert run(settings(root, "whole")) == json.loads(json.dumps(whole))
+    assert (Path(whole["stages"]["2"]["folder"]) / "metrics.jsonl").stat().st_mtime_ns == before
+    with pytest.raises(ConfigError, match=r"training\.epochs: then 2, now 3"):
+        run(settings(root, "whole", training={"epochs": 3}))
+
+
+@pytest.mark.slow
+def test_a_stage_refuses_a_model_that_it_cannot_follow(whole, root, tmp_path):
+    with pytest.raises(RapportError, match=r"stage 2 starts from the model of stage 1.*is none"):
+        run(settings(root, "other", stage="2"))
+    with pytest.raises(RapportError, match="is a model of stage 1: stage 3 wants one of stage 2"):
+        run(settings(root, "other", stage="3", start_from="whole-stage-1"))
+    model = {**settings(root, "x").model.model_dump(), "emotions": ["angry", "happy", "neutral", "sad"]}
+    with pytest.raises(RapportError, match=r"model\.emotions was .* now"):
+        run(settings(root, "other", stage="2", start_from="whole-stage-1", model=model))
+    other = tmp_path / "units"
+    shutil.copytree(root / "features" / "units" / "esd" / "0", other)
+    manifest = storage.read_manifest(other)
+    manifest["features"]["codebook_hash"] = "1" * 64
+    storage.finish(other, manifest)
+    with pytest.raises(RapportError, match=r"was trained with codebook 0000.*and this stage has 1111"):
+        run(settings(root, "other", stage="2", start_from="whole-stage-1", units=[str(other)]))
+
+
+@pytest.mark.slow
+def test_a_stage_is_trained_anew_when_the_one_before_was(whole, root):
+    again = run(settings(root, "chain", stage="1"))
+    run(settings(root, "chain", stage="2", training={"epochs": 1}))
+    time.sleep(1.1)  # models are told apart by the second
+    run(settings(root, "chain", stage="1", fresh=True))
+    assert list(Path(again["folder"]).glob("stage-1.before-*"))
+    with pytest.raises(RapportError, match=r"stage 2 was begun from .* trained anew since"):
+        run(settings(root, "chain", stage="2", training={"epochs": 1}))
+
+
+@pytest.mark.slow
+def test_killed_at_a_random_step_and_run_again_it_ends_as_if_never_killed(whole, root, tmp_path):
+    config = settings(root, "killed", stage="1")
+    path = tmp_path / "killed.yaml"
+    path.write_text(dump_config(config))
+    line = [sys.executable, "-m", "rapport.ray_jobs.train_emosds", "--config", str(path)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    checkpoints = root / "runs/train_emosds/killed/stage-1/checkpoints"
+    wanted = random.choice([2, 4])
+    with open(tmp_path / "log", "w") as log:
+        first = subprocess.Popen(line, cwd=ROOT, env=environment, stdout=log, stderr=log)
+        while first.poll() is None and not any(int(found.name[5:]) >= wanted for found in checkpoints.glob("step-*")):
+            time.sleep(0.01)
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+    second = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert second.returncode == 0, second.stderr
+    result = json.loads(second.stdout.splitlines()[-1])["stages"]["1"]
+    assert history(result) == history(whole["stages"]["1"])
+    mine, theirs = (weights(model) for model in (result["model"], whole["stages"]["1"]["model"]))
+    assert mine.keys() == theirs.keys()
+    for name, tensor in theirs.items():
+        assert np.array_equal(mine[name], tensor), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp", "deepspeed"])
+def test_two_workers_learn_what_one_learns_under_every_strategy(strategy, whole, root):
+    workers = {"count": 2, "cpus": 1, "use_gpu": "no"}
+    training = {"strategy": strategy, "gradient_checkpointing": strategy == "fsdp"}
+    result = run(settings(root, f"two-{strategy}", stage="2", start_from="whole-stage-1", workers=workers, training=training))
+    stage, alone = result["stages"]["2"], whole["stages"]["2"]
+    for record, single in zip(history(stage), history(alone), strict=True):
+        for side in ("train", "validation"):
+            assert record[side]["loss"] == pytest.approx(single[side]["loss"], rel=1e-3)
+            assert record[side]["tokens"] == single[side]["tokens"]
+    mine, theirs = weights(stage["model"]), weights(alone["model"])
+    assert mine.keys() == theirs.keys()
+    assert all(np.abs(mine[name] - theirs[name]).max() < 0.02 for name in theirs)
