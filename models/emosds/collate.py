@@ -3,13 +3,16 @@
     BOS  instruction  <sosp> units <eosp>  <residual> ... <residual>  |  target  EOS
     ------------------------- labels -100 --------------------------     ids   ids
 
-Axes: B batch, N tokens with padding on the left, T frames, D residual width.
+Prompts are padded on the left, so that all rows of a batch go on from the same column. What is learned from is padded on the right, where
+causal attention needs no mask: with one, the fast kernels are out of reach. The model takes either.
+
+Axes: B batch, N tokens with padding, T frames, D residual width.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -70,7 +73,7 @@ class Collator:
 
     def prompts(self, examples: Sequence[Example], speech: Sequence[SpeechUnits | None]) -> dict[str, Tensor]:
         """The same without targets and labels, to be answered."""
-        batch = self.batch([self.encode(e, s, answered=False) for e, s in zip(examples, speech, strict=True)])
+        batch = self.batch([self.encode(e, s, answered=False) for e, s in zip(examples, speech, strict=True)], pad="left")
         del batch["labels"]
         return batch
 
@@ -109,23 +112,35 @@ class Collator:
             )
         return counts
 
-    def batch(self, rows: Sequence[Encoded]) -> dict[str, Tensor]:
-        """The rows with padding on the left."""
+    def batch(self, rows: Sequence[Encoded], pad: Literal["left", "right"] = "right") -> dict[str, Tensor]:
+        """The rows as tensors, padded on one side."""
         width = max(map(len, rows))
         ids = np.full((len(rows), width), self.manifest.pad, np.int64)
         labels = np.full((len(rows), width), IGNORED, np.int64)
         mask = np.zeros((len(rows), width), np.int64)
         for row, encoded in enumerate(rows):
-            start = width - len(encoded)
-            ids[row, start : start + len(encoded.prefix)] = encoded.prefix
-            ids[row, width - len(encoded.target) :] = encoded.target
-            labels[row, width - len(encoded.target) :] = encoded.target
-            mask[row, start:] = 1
+            start = width - len(encoded) if pad == "left" else 0
+            answer, end = start + len(encoded.prefix), start + len(encoded)
+            ids[row, start:answer], ids[row, answer:end] = encoded.prefix, encoded.target
+            labels[row, answer:end] = encoded.target
+            mask[row, start:end] = 1
         batch = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask), "labels": torch.from_numpy(labels)}
         lengths = [len(encoded.residuals) for encoded in rows]
         if any(lengths):
             batch["residuals"] = torch.from_numpy(np.concatenate([encoded.residuals for encoded in rows]))
             batch["residual_lengths"] = torch.tensor(lengths)
+        return batch
+
+    def nothing(self, stage: int) -> dict[str, Tensor]:
+        """A batch without anything to learn, for a worker that has to take part in a step for which it has no examples.
+
+        Its loss is 0, and every trained weight gets a gradient of zeros.
+        """
+        none = np.zeros(0, np.int64)
+        row = Encoded(np.array([self.manifest.eos]), none, np.zeros((0, self.config.residual_width), np.float32))
+        batch = self.batch([row])
+        if self.config.hears_residuals(stage):
+            batch["residuals"], batch["residual_lengths"] = torch.from_numpy(row.residuals), torch.zeros(1, dtype=torch.int64)
         return batch
 
     def decode(self, ids: Sequence[int]) -> str:

@@ -70,7 +70,11 @@ class ProjectedInjection(nn.Module):
         group = place // self.stride + (groups.cumsum(0) - groups).repeat_interleave(lengths)
         if self.side_by_side:
             slot = group * self.stride + place % self.stride
-            return frames.new_zeros(total * self.stride, frames.shape[1]).index_copy(0, slot, frames).view(total, -1)
+            return (
+                frames.new_zeros(total * self.stride, frames.shape[1])
+                .index_copy(0, slot, frames)
+                .view(total, self.stride * frames.shape[1])
+            )
         count = torch.bincount(group, minlength=total).to(frames.dtype)
         return frames.new_zeros(total, frames.shape[1]).index_add(0, group, frames) / count[:, None]
 

@@ -110,12 +110,13 @@ class SpeechLanguageModel(nn.Module):
 
     def hidden(self, rows: Tensor, attention_mask: Tensor, cache: Cache | None = None) -> Tensor:
         """[B, N, H] the last layer's output for input rows [B, N, H]; with a cache, `attention_mask` covers the past as well."""
-        # Padding on the left must not shift positions.
-        positions = (attention_mask.cumsum(1) - 1).clamp(min=0)[:, -rows.shape[1] :]
+        # Rows that begin at once are padded on the right, if at all, where causal attention sees nothing: no mask, and faster kernels.
+        # Padding on the left needs the mask, and must not shift positions.
+        left_padded = cache is not None or not bool(attention_mask[:, 0].all())
         output = self.base.base_model(
             inputs_embeds=rows,
-            attention_mask=attention_mask,
-            position_ids=positions,
+            attention_mask=attention_mask if left_padded else None,
+            position_ids=(attention_mask.cumsum(1) - 1).clamp(min=0)[:, -rows.shape[1] :] if left_padded else None,
             past_key_values=cache,
             use_cache=cache is not None,
         )

@@ -75,6 +75,8 @@ class Manifest:
     """Length of the vocabulary, added tokens included."""
     clusters: int
     emotions: tuple[str, ...]
+    vocabulary: str
+    """sha256 over every piece of text and its id: two vocabularies of one size may still be two."""
 
     @cached_property
     def units(self) -> np.ndarray:
@@ -104,7 +106,7 @@ class Manifest:
     @cached_property
     def hash(self) -> str:
         """sha256 over everything here."""
-        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+        return _sha256(self.to_json())
 
     def to_json(self) -> dict[str, Any]:
         """What `tokens.json` holds."""
@@ -116,6 +118,7 @@ class Manifest:
             "size": self.size,
             "clusters": self.clusters,
             "emotions": list(self.emotions),
+            "vocabulary": self.vocabulary,
         }
 
 
@@ -130,8 +133,8 @@ def extend_tokenizer(tokenizer: Any, clusters: int, emotions: Sequence[str]) -> 
     add_tokens(tokenizer, tokens)
     pad = ensure_pad(tokenizer)
     ids = {token: int(index) for token, index in zip(tokens, tokenizer.convert_tokens_to_ids(tokens), strict=True)}
-    bos = tokenizer.bos_token_id
-    return Manifest(ids, bos, int(tokenizer.eos_token_id), pad, len(tokenizer), clusters, tuple(emotions))
+    digest = _sha256(sorted(tokenizer.get_vocab().items()))
+    return Manifest(ids, tokenizer.bos_token_id, int(tokenizer.eos_token_id), pad, len(tokenizer), clusters, tuple(emotions), digest)
 
 
 def check_manifest(saved: Mapping[str, Any], tokenizer: Any, clusters: int, emotions: Sequence[str], source: object) -> Manifest:
@@ -159,3 +162,7 @@ def plain_text_pattern(tokenizer: Any, manifest: Manifest) -> re.Pattern[str]:
     units = re.compile(r"<\d+>")
     marks = {t for t in manifest.tokens if not units.fullmatch(t)} | set(tokenizer.all_special_tokens)
     return re.compile("|".join([units.pattern, *(re.escape(mark) for mark in sorted(marks, key=len, reverse=True))]))
+
+
+def _sha256(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
