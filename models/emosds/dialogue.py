@@ -14,6 +14,9 @@ from rapport.core.schema import Turn
 from rapport.models.emosds.answer import Answer, Piece
 from rapport.models.emosds.config import GenerationConfig
 
+FORMED = GenerationConfig(constrained=True)
+"""The likeliest answer that has the form of one."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Question:
@@ -26,7 +29,7 @@ class Question:
     has no tag for is left out."""
     replies: bool = True
     """Whether a reply is wanted; otherwise the emotion and the words alone."""
-    generation: GenerationConfig = GenerationConfig(constrained=True)
+    generation: GenerationConfig = FORMED
     """How the answer is written. Questions of equal settings are answered in one batch."""
     seed: int = 0
     """Of what is drawn, when anything is: the same seed gives the same answer, whatever is answered beside it."""

@@ -91,11 +91,15 @@ def busy(message: str, retry_after_s: float = 1.0) -> ApiError:
     return ApiError(429, message, headers={"Retry-After": str(max(1, round(retry_after_s)))})
 
 
+def error_object(error: ApiError) -> dict[str, Any]:
+    """The error as OpenAI writes it."""
+    kind = _TYPES.get(error.status, "server_error" if error.status >= 500 else "invalid_request_error")
+    return ErrorBody(error=ErrorDetail(message=error.message, type=kind, param=error.param, code=error.code)).model_dump()
+
+
 def error_response(error: ApiError) -> Response:
     """The error object as a response."""
-    kind = _TYPES.get(error.status, "server_error" if error.status >= 500 else "invalid_request_error")
-    detail = ErrorDetail(message=error.message, type=kind, param=error.param, code=error.code)
-    return JSONResponse(ErrorBody(error=detail).model_dump(), status_code=error.status, headers=error.headers)
+    return JSONResponse(error_object(error), status_code=error.status, headers=error.headers)
 
 
 def install(app: FastAPI) -> None:
@@ -157,7 +161,17 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
     described = [(".".join(str(part) for part in problem["loc"][1:]) or "body", str(problem["msg"])) for problem in problems]
     param, _ = described[0]
     message = "; ".join(f"{field}: {text}" for field, text in described[:5])
-    if any(problem["type"] == "missing" for problem in problems):
+    if any(problem["type"] == "missing" or len(problem["loc"]) < 2 for problem in problems):
+        # A form is read as no JSON and the other way round: then every field is missing, and this is why.
         content_type = request.headers.get("content-type", "none").partition(";")[0][:_LONGEST_ECHO]
-        message += f" (the body is {content_type}, wanted multipart/form-data)" if content_type != "multipart/form-data" else ""
+        wanted = _body_type(request)
+        message += f" (the body is {content_type}, wanted {wanted})" if wanted and content_type != wanted else ""
     return error_response(ApiError(400, message, param=param))
+
+
+def _body_type(request: Request) -> str | None:
+    """What kind of body the endpoint reads, as its part of the OpenAPI document says."""
+    app: FastAPI = request.app
+    path = getattr(request.scope.get("route"), "path", "")
+    body = app.openapi()["paths"].get(path, {}).get(request.method.lower(), {}).get("requestBody", {})
+    return next(iter(body.get("content", {})), None)

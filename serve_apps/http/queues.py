@@ -1,15 +1,37 @@
-"""Calls of other deployments, whose full queues become 429."""
+"""Calls of other deployments: full queues become 429, and errors that a client can mend come as they were raised."""
 
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from ray.exceptions import RayTaskError
 from ray.serve.exceptions import BackPressureError
 
+from rapport.core.errors import RapportError
 from rapport.serve_apps.http.errors import busy
 
 
 async def queued(call: Any) -> Any:
     """The result of a call of a deployment. Raises ApiError (429) when its queue is full."""
-    try:
+    with _own_errors():
         return await call
+
+
+async def queued_items(call: Any) -> AsyncIterator[Any]:
+    """The items of a streaming call of a deployment. Raises ApiError (429) when its queue is full."""
+    with _own_errors():
+        async for item in call:
+            yield item
+
+
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    try:
+        yield
     except BackPressureError as error:
         raise busy(str(error)) from error
+    except RayTaskError as error:
+        # Ray's error tells the whole trace of the other process.
+        if isinstance(error.cause, RapportError):
+            raise error.cause from None
+        raise

@@ -1,6 +1,7 @@
 """An uploaded file as speech, decoded off the event loop and within limits."""
 
 import asyncio
+import base64
 from concurrent.futures import ThreadPoolExecutor
 
 from fastapi import UploadFile
@@ -22,7 +23,18 @@ class SpeechDecoder:
 
         Raises ApiError (400) with code `audio_<reason>` for what is no usable speech, (503) when decoding takes too long.
         """
-        data = await upload.read()
+        return await self.decode(await upload.read(), param)
+
+    async def read_base64(self, text: str, param: str) -> Speech:
+        """The speech in a file that came as base64, also as a `data:` URL. Raises ApiError as `read` does."""
+        try:
+            data = base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text, validate=True)
+        except ValueError as error:
+            raise ApiError(400, f"not base64: {error}", code="audio_not_base64", param=param) from error
+        return await self.decode(data, param)
+
+    async def decode(self, data: bytes, param: str) -> Speech:
+        """The speech in the bytes of a file. Raises ApiError as `read` does."""
         decoding = asyncio.get_running_loop().run_in_executor(self._threads, load_speech, data, self.limits)
         try:
             return await asyncio.wait_for(decoding, self.timeout_s)

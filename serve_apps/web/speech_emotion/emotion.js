@@ -1,26 +1,10 @@
 import { drawBars, drawTimeline, drawWaveform, momentAt } from "./charts.js";
-
-const $ = (id) => document.getElementById(id);
-const show = (id, visible) => $(id).classList.toggle("hidden", !visible);
-const colours = await (await fetch("assets/colours.json")).json();
+import { $, ask, colours, fail, onKey, show, textElement } from "./page.js";
+import { takeRecordings } from "./recording.js";
 
 let answer = null; // the last answer of the server
 let lastBlob = null; // the last recording, sent again once a key is given
 let requestNumber = 0;
-
-// The key stays in this tab: it is forgotten when the tab closes.
-const headers = () => {
-  const key = sessionStorage.getItem("rapport-key");
-  return key ? { Authorization: `Bearer ${key}` } : {};
-};
-
-async function ask(path, options = {}) {
-  const response = await fetch(path, { ...options, headers: headers() });
-  const body = await response.json().catch(() => null);
-  if (response.ok && body) return body;
-  if (response.status === 401) show("key-form", true);
-  throw new Error(body?.error?.message ?? `the server answered ${response.status}`);
-}
 
 async function analyse(blob, name) {
   const number = ++requestNumber;
@@ -39,11 +23,6 @@ async function analyse(blob, name) {
   } finally {
     if (number === requestNumber) show("busy", false);
   }
-}
-
-function fail(message) {
-  $("error").textContent = message.charAt(0).toUpperCase() + message.slice(1);
-  show("error", true);
 }
 
 async function present(body, blob, name) {
@@ -90,91 +69,12 @@ function showMoment(seconds) {
 
 const percent = (value) => `${Math.round(value * 100)} %`;
 
-function textElement(tag, text) {
-  const element = document.createElement(tag);
-  element.textContent = text;
-  return element;
-}
-
-// ---- recording -------------------------------------------------------------------------------------------------------------------
-
-let recorder = null;
-
-async function toggleRecording() {
-  if (recorder) return recorder.stop();
-  show("error", false);
-  if (!navigator.mediaDevices?.getUserMedia) {
-    return fail("the browser gives pages the microphone only on https:// addresses and on this computer (http://localhost)");
-  }
-  let stream;
-  try {
-    stream = await navigator.mediaDevices.getUserMedia({ audio: true });
-  } catch (error) {
-    return fail(`no microphone: ${error.message}`);
-  }
-  const parts = [];
-  const started = Date.now();
-  recorder = new MediaRecorder(stream);
-  recorder.ondataavailable = (event) => parts.push(event.data);
-  const meter = watchLevel(stream);
-  const clock = setInterval(() => { $("record-label").textContent = `Stop (${((Date.now() - started) / 1000).toFixed(0)} s)`; }, 250);
-  recorder.onstop = () => {
-    clearInterval(clock);
-    meter.close();
-    stream.getTracks().forEach((track) => track.stop());
-    const type = recorder.mimeType;
-    recorder = null;
-    setRecording(false);
-    analyse(new Blob(parts, { type }), "your recording");
-  };
-  recorder.start();
-  setRecording(true);
-}
-
-function setRecording(on) {
-  $("record").setAttribute("aria-pressed", String(on));
-  $("record-label").textContent = on ? "Stop" : "Record";
-  show("level", on);
-  show("drop-hint", !on);
-}
-
-function watchLevel(stream) {
-  const context = new AudioContext();
-  const analyser = context.createAnalyser();
-  context.createMediaStreamSource(stream).connect(analyser);
-  const values = new Float32Array(analyser.fftSize);
-  const timer = setInterval(() => {
-    analyser.getFloatTimeDomainData(values);
-    const rms = Math.sqrt(values.reduce((sum, v) => sum + v * v, 0) / values.length);
-    $("level").value = Math.max(0, Math.min(1, 1 + Math.log10(rms + 1e-6) / 3));
-  }, 60);
-  return { close: () => { clearInterval(timer); context.close(); } };
-}
-
 // ---- events ----------------------------------------------------------------------------------------------------------------------
 
-$("file").addEventListener("change", (event) => {
-  const [file] = event.target.files;
-  if (file) analyse(file, file.name);
-  event.target.value = ""; // the same file may be chosen again
-});
-$("record").addEventListener("click", toggleRecording);
-$("key-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  sessionStorage.setItem("rapport-key", $("key").value.trim());
-  show("key-form", false);
+takeRecordings(analyse);
+onKey(() => {
   introduce();
   if (lastBlob) analyse(...lastBlob);
-});
-for (const type of ["dragenter", "dragover"]) {
-  document.addEventListener(type, (event) => { event.preventDefault(); $("input").classList.add("over"); });
-}
-for (const type of ["dragleave", "drop"]) {
-  document.addEventListener(type, (event) => { event.preventDefault(); $("input").classList.remove("over"); });
-}
-document.addEventListener("drop", (event) => {
-  const [file] = event.dataTransfer.files;
-  if (file) analyse(file, file.name);
 });
 $("chart").addEventListener("click", (event) => {
   const box = $("chart").getBoundingClientRect();
