@@ -53,7 +53,7 @@ def render(clip: Clip, studio: Studio) -> dict[str, bytes]:
     """The recording; with the first of a speaker the speaker's table, and with the first of all the dialogues."""
     speaker = studio.speaker(clip.speaker, _gender(clip.speaker))
     emotion = read_card("esd").label_map[clip.emotion]
-    files = {clip.path: encode_wav(studio.take(speaker, _text(clip), studio.rng(clip.path), emotion=emotion))}
+    files = {clip.path: encode_wav(studio.take(speaker, text_of(clip), studio.rng(clip.path), emotion=emotion))}
     if clip == _clips(clip.request, clip.speaker)[0]:
         files[f"{clip.speaker}/{clip.speaker}.txt"] = _table(clip.request, clip.speaker).encode()
         if clip.speaker == _speakers(clip.request)[0]:
@@ -84,8 +84,8 @@ def _sentences(seed: int, cohort: int) -> list[str]:
     return sentences(TEXTS, generator(seed, "esd sentences", str(cohort)))
 
 
-def _text(clip: Clip) -> str:
-    """Without its final stop."""
+def text_of(clip: Clip) -> str:
+    """What is said in a clip, without its final stop."""
     return _sentences(clip.request.seed, (int(clip.speaker) - FIRST_ENGLISH) // _COHORT)[clip.text - 1]
 
 
@@ -94,7 +94,7 @@ def _gender(speaker: str) -> str:
 
 
 def _table(request: Request, speaker: str) -> str:
-    lines = sorted((file_id(speaker, clip.emotion, clip.text), _text(clip), clip.emotion) for clip in _clips(request, speaker))
+    lines = sorted((file_id(speaker, clip.emotion, clip.text), text_of(clip), clip.emotion) for clip in _clips(request, speaker))
     return "".join(f"{name}\t{text}.\t{emotion}\n" for name, text, emotion in lines)
 
 
@@ -102,5 +102,5 @@ def _dialogues(request: Request) -> str:
     labels = read_card("esd").label_map
     spoken: dict[str, set[str]] = defaultdict(set)
     for clip in plan(request):
-        spoken[_text(clip)].add(labels[clip.emotion])
+        spoken[text_of(clip)].add(labels[clip.emotion])
     return emosc.to_jsonl(make_dialogues({text: sorted(emotions) for text, emotions in spoken.items()}, request.seed))

@@ -2,11 +2,16 @@
 
 from collections import Counter, defaultdict
 
+import numpy as np
+import pytest
+
+from rapport.core.audio import load_speech
 from rapport.datasets.corpora import esd as corpus
 from rapport.datasets.dialogues import emosc
 from rapport.datasets.synthetic.layouts import esd
 from rapport.datasets.synthetic.plan import Request
 from rapport.datasets.synthetic.studio import Studio
+from rapport.models.backends.asr import pocketsphinx
 from rapport.models.backends.tts import espeak
 
 
@@ -58,3 +63,27 @@ def test_every_dialogue_finds_recordings_of_both_variants(tmp_path) -> None:
     assert len(found.scenarios) > 12
     for scenario in found.scenarios:
         assert all((emosc.sentence_key(t.text, keep_case=True), t.emotion) in recorded for t in scenario.current)
+
+
+@pytest.mark.slow
+def test_words_and_emotions_can_be_heard_from_speakers_who_were_not_trained_on() -> None:
+    import opensmile
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVC
+
+    request = Request(6, 20)
+    studio = Studio(espeak.load(), request.seed)
+    clips = esd.plan(request)
+    speech = {clip: load_speech(esd.render(clip, studio)[clip.path]).samples for clip in clips}
+    smile = opensmile.Smile(opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.Functionals)
+    features = {clip: smile.process_signal(samples, 16_000).to_numpy()[0] for clip, samples in speech.items()}
+    tested = ("0014", "0016")  # a man and a woman
+    train, test = ([c for c in clips if (c.speaker in tested) is unknown] for unknown in (False, True))
+    model = make_pipeline(StandardScaler(), SVC()).fit([features[c] for c in train], [c.emotion for c in train])
+    assert np.mean(model.predict([features[c] for c in test]) == [c.emotion for c in test]) > 0.45
+
+    texts = {c: esd.text_of(c) for c in clips}
+    ears = pocketsphinx.load(sentences=sorted(set(texts.values())))
+    heard = [ears.transcribe(speech[c]) == pocketsphinx.plain_words(texts[c]) for c in test[::2]]
+    assert np.mean(heard) > 0.7
