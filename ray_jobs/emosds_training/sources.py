@@ -72,15 +72,15 @@ def check_lineage(model: EmosdsConfig, sources: Sources, stage: Stage) -> Lineag
     Raises RapportError when the model before is of another stage, codebook, direction of residuals or vocabulary than this stage wants.
     """
     store = sources.store()
-    units = (store.codebook_hash, store.residual_sign) if store else (None, None)
+    codebook, sign = (store.codebook_hash, store.residual_sign) if store else (None, None)
     if model.hears_residuals(stage) and store is not None and not store.has_residuals:
         raise RapportError(
             f"inputs is {model.inputs!r}, and {', '.join(sources.units)} holds no residuals: extract them, or set model.inputs to units"
         )
     if sources.predecessor is None:
-        return Lineage().next(stage, *units, "", model.base)
+        return Lineage().next(stage, codebook, sign, "", model.base)
     saved = storage.read_json(storage.join(sources.predecessor, "config.json"))
-    lineage = Lineage.model_validate(saved["lineage"]).next(stage, *units, saved["tokens_hash"], sources.predecessor)
+    lineage = Lineage.model_validate(saved["lineage"]).next(stage, codebook, sign, saved["tokens_hash"], sources.predecessor)
     before, now = (dict(EmosdsConfig.model_validate(value)) for value in (saved["model"], model))
     differing = [name for name in now if name not in _MAY_CHANGE and before[name] != now[name]]
     if differing:

@@ -210,3 +210,16 @@ def test_sweeping_takes_old_leftovers_of_writers_and_nothing_else(tmp_path: Path
     storage.sweep(tmp_path, before_s=1000)
     assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == ["file", "new.1234abcd.tmp"]
     storage.sweep(tmp_path / "absent", before_s=1000)
+
+
+def test_a_file_that_is_written_in_place_is_whole_or_absent(tmp_path):
+    def half(path):
+        Path(path).write_bytes(b"half")
+        raise OSError("the disk is full")
+
+    storage.write_file(tmp_path / "made" / "file", lambda path: Path(path).write_bytes(b"whole"))
+    with pytest.raises(OSError, match="full"):
+        storage.write_file(tmp_path / "made" / "other", half)
+    assert [(path.name, path.read_bytes()) for path in (tmp_path / "made").iterdir()] == [("file", b"whole")]
+    storage.write_file((tmp_path / "made" / "by-uri").as_uri(), lambda path: Path(path).write_bytes(b"whole"))
+    assert storage.read_bytes(tmp_path / "made" / "by-uri") == b"whole"

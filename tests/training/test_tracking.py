@@ -9,8 +9,10 @@ from rapport.core.errors import RapportError
 from rapport.training.checkpoint import ClassifierProgress, load_checkpoint
 from rapport.training.classifier import ClassifierData, train_classifier
 from rapport.training.config import TrackingConfig
+from rapport.training.sft import train_language_model
 from rapport.training.tracking import Tracker
 from tests.training.conftest import CORPORA, tone_clips
+from tests.training.toy_language import Speller, toy_config, toy_data
 
 
 @pytest.fixture
@@ -122,3 +124,14 @@ def test_mlflow_gets_settings_and_figures_and_one_run(both, make_model, settings
     assert len(runs) == 1
     assert runs[0].data.params == {"lr": "1"}
     assert "UAR/Val" in runs[0].data.metrics
+
+
+def test_language_models_have_curves_of_their_own(tmp_path):
+    tracks = tracker(tmp_path)
+    train_language_model(Speller(), toy_data(), toy_config(), report=tracks)
+    tracks.close()
+    wanted = {f"{name}/{side}" for name in ("Loss", "Perplexity", "TeacherForcedTokenAccuracy") for side in ("Train", "Val")}
+    found = curves(tmp_path / "tensorboard")
+    assert wanted | {"LearningRate/model"} == found.keys()
+    assert all(steps == [1, 2] for steps in found.values())
+    assert not (tmp_path / "confusions.npy").exists()
