@@ -37,7 +37,7 @@ def test_linear_is_a_row_a_frame() -> None:
 
 @pytest.mark.parametrize("pooling", ["mean", "concat"])
 def test_strided_pools_groups_that_never_cross_clips(pooling: str) -> None:
-    config = InjectionConfig(kind="strided", stride=4, pooling=pooling)  # type: ignore[arg-type]
+    config = InjectionConfig(kind="strided", stride=4, pooling=pooling)
     injection = build_injection(config, 4, 10)
     assert isinstance(injection, ProjectedInjection)
     assert injection.slots(LENGTHS).tolist() == [2, 0, 2, 1] == [config.slots(int(n)) for n in LENGTHS]

@@ -75,7 +75,7 @@ def test_logits_are_made_for_what_is_learned_only(model: SpeechLanguageModel) ->
 
 @pytest.mark.parametrize("kind", ["linear", "strided"])
 def test_a_learned_injection_learns(build: Callable[..., SpeechLanguageModel], kind: str) -> None:
-    model = build(injection=InjectionConfig(kind=kind))  # type: ignore[arg-type]
+    model = build(injection=InjectionConfig(kind=kind))
     model.fit_scale(torch.randn(50, WIDTH))
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), 1e-2)
