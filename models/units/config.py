@@ -19,8 +19,8 @@ class CepstraConfig(Config):
     """Cepstral coefficients, counted without the zeroth; their differences come beside them."""
     mean_normalised: bool = True
     """Whether the mean of a clip is taken off its cepstra, which hides voice and microphone from the units."""
-    prosody_weight: float = Field(default=0.3, gt=0, le=2)
-    """Spread of pitch, voicing, level and tilt against that of a cepstrum: low, for units to follow the sounds; residuals keep the rest."""
+    prosody_weight: float = Field(default=0.6, gt=0, le=2)
+    """Spread of pitch, voicing, level and tilt against that of a cepstrum: lower, for units to follow the sounds; residuals keep the rest."""
 
 
 class TransformerConfig(Config):

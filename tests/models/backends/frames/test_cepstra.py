@@ -53,7 +53,7 @@ def test_sounds_stay_and_level_changes_when_a_clip_is_louder() -> None:
     soft, loud = encoder.encode([voice(150, level=0.02), voice(150, level=0.2)])
     sounds = encoder.width - len(PROSODY)
     assert np.abs(soft[2:-2, :sounds] - loud[2:-2, :sounds]).mean() < 0.1
-    assert (prosody(loud, "level") - prosody(soft, "level")).mean() == pytest.approx(20 / 13 * 0.3, rel=0.05)
+    assert (prosody(loud, "level") - prosody(soft, "level")).mean() == pytest.approx(20 / 13 * CepstraConfig().prosody_weight, rel=0.05)
 
 
 def test_prosody_weighs_as_told() -> None:
