@@ -25,6 +25,7 @@ from rapport.models.emosds.config import EmosdsConfig
 from rapport.models.emosds.prompts import choose_prompt, render
 from rapport.models.units.sequence import units_to_text
 from rapport.ray_jobs.emosds_data.config import BuildEmosdsConfig
+from rapport.ray_jobs.training_runs.run_folder import absolute
 
 # Raise this when the same settings would give other examples.
 FORMAT = 1
@@ -49,7 +50,7 @@ def plan(config: BuildEmosdsConfig) -> BuildPlan:
 
     Raises RapportError for a corpus that is not prepared and for dialogues that are not there.
     """
-    root = storage.resolve(config.storage)[1] if storage.is_local(config.storage) else config.storage
+    root = absolute(config.storage)
     if not config.asr and not config.emotional:
         raise RapportError("neither asr nor emotional names a corpus: there is nothing to build from")
     if config.dialogues and not config.emotional:
@@ -81,11 +82,12 @@ def build(plan: BuildPlan) -> None:
     if config.sides.method == "disjoint":
         rows = _disjoint(rows, config, fixed)
     chosen: dict[str, list[Utterance]] = {}
-    store = open_units(plan.units.values()) if plan.units else None
+    # Opened one by one: a corpus may have been encoded with another codebook meanwhile, which is told when both are used together.
+    stores = {name: open_units(path) for name, path in plan.units.items()}
     for name, group in rows.items():
         if config.sides.method == "upstream":  # which draws sides of its own, and wants every row
             group = [row.with_split("train") for row in group]
-        kept, lacking = parts.usable(group, store if name in plan.units else None)
+        kept, lacking = parts.usable(group, stores.get(name))
         chosen[name] = kept
         left_out.update({f"{name}: no {what}": count for what, count in lacking.items()})
         crossing = sum(row.split == LEFT_OUT for row in group)
@@ -113,7 +115,7 @@ def build(plan: BuildPlan) -> None:
             "warnings": _warnings(config, report, counts, plan),
             "corpora": plan.corpora,
             "units": plan.units,
-            "speech": _speech(examples, store) if store is not None else None,
+            "speech": {name: _speech(examples, store) for name, store in stores.items()},
             "emotions": list(config.emotions),
         },
     )
@@ -211,11 +213,11 @@ def _warnings(config: BuildEmosdsConfig, report: Mapping[str, Any], counts: Mapp
 
 
 def _speech(examples: Sequence[Example], store: UnitStore) -> dict[str, Any]:
-    """Frames and merged units of the utterances that have units."""
+    """Frames and merged units of the utterances of one corpus, each counted once."""
     ids = sorted({e.utterance_id for e in examples if e.utterance_id in store})
     lengths = np.array([store.lengths(name) for name in ids]).reshape(-1, 2)
     return {
-        "codebook_hash": store.codebook_hash,
+        "codebook": store.codebook_hash,
         "utterances": len(ids),
         "frames": int(lengths[:, 0].sum()),
         "units": int(lengths[:, 1].sum()),

@@ -30,8 +30,8 @@ class EvaluateEmosdsConfig(JobConfig):
     """Which models answer which examples."""
 
     models: tuple[str, ...] = ()
-    """Names, folders or URIs of trained models, separated by commas: the one in question first, then those to compare it with. The newest
-    unless given."""
+    """Names of trained models or of their runs, folders or URIs, separated by commas: the one in question first, then those to compare it
+    with. The newest unless given."""
     name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")
     """Name of the evaluation; made from model, data and split unless given. The same name again replaces the earlier one."""
     data: str = "default"

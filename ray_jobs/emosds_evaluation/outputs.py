@@ -1,5 +1,6 @@
 """What an evaluation leaves behind: metrics and a page."""
 
+import posixpath
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from rapport.ray_jobs.emosds_evaluation.subject import Subject, facts
 from rapport.ray_jobs.provenance import revision
 from rapport.ray_jobs.reports.answers import answers_page
 from rapport.ray_jobs.reports.page import percent
+from rapport.ray_jobs.training_runs.run_folder import absolute
 
 METRICS, PREDICTIONS, PAGE = "metrics.json", "predictions.parquet", "index.html"
 _BRIEF = (
@@ -32,10 +34,9 @@ _BRIEF = (
 
 def evaluation_folder(subject: Subject, config: EvaluateEmosdsConfig) -> str:
     """`<storage>/runs/evaluate_emosds/<name>`."""
-    root = storage.resolve(config.storage)[1] if storage.is_local(config.storage) else config.storage
-    data = subject.data.split("/")[-2] if len(subject.data.split("/")) > 1 else subject.data
-    made = f"{subject.contenders[0].name.replace('/', '-')}-{data}-stage{subject.stage}-{subject.split}"
-    return storage.join(root, "runs", "evaluate_emosds", config.name or made)
+    data = posixpath.basename(posixpath.dirname(subject.data))
+    made = f"{subject.contenders[0].name}-{data}-stage{subject.stage}-{subject.split}"
+    return storage.join(absolute(config.storage), "runs", "evaluate_emosds", config.name or made)
 
 
 def figures(subject: Subject, measured: Mapping[str, Measured], config: EvaluateEmosdsConfig) -> dict[str, Any]:

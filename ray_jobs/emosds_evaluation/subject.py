@@ -17,6 +17,7 @@ from rapport.models.emosds.config import EmosdsConfig
 from rapport.models.emosds.lineage import Lineage
 from rapport.models.find import find_model
 from rapport.ray_jobs.emosds_evaluation.config import EvaluateEmosdsConfig
+from rapport.ray_jobs.training_runs.run_folder import absolute
 
 KINDS = {"units+residuals": "units and residuals", "units": "units only", "residuals": "residuals only", "text": "text oracle"}
 
@@ -60,10 +61,10 @@ def choose_subject(config: EvaluateEmosdsConfig) -> Subject:
 
     Raises RapportError when one of them is not there, or a model cannot do the stage.
     """
-    root = storage.resolve(config.storage)[1] if storage.is_local(config.storage) else config.storage
-    data = find_examples(root, config.data) if "/" not in config.data else config.data.rstrip("/")
+    root = absolute(config.storage)
+    data = find_examples(root, config.data) if "/" not in config.data else absolute(config.data).rstrip("/")
     manifest = storage.read_manifest(data)
-    folders = [_model_folder(root, name) for name in config.models or ("",)]
+    folders = [_model_folder(root, name, config.stage) for name in config.models or ("",)]
     described = {folder: _describe(folder) for folder in folders}
     stage = _stage(config, described[folders[0]][1])
     examples = read_examples(data, stage, config.split)
@@ -110,11 +111,13 @@ def _drawn(examples: Sequence[Example], most: int | None, seed: int) -> list[Exa
     return found
 
 
-def _model_folder(root: str, name: str) -> str:
-    named = storage.join(root, "models", "emosds", name)
-    chosen = named if name and "/" not in name and storage.exists(named) else name
-    folder = find_model(chosen, "emosds", root).rstrip("/")
-    return folder if "://" in folder else storage.resolve(folder)[1]
+def _model_folder(root: str, name: str, stage: str) -> str:
+    """The folder of a model, named by itself or by its run, of which the model of the stage or, for `auto`, of the last stage is meant."""
+    home = storage.join(root, "models", "emosds")
+    stages = [str(s) for s in reversed(STAGES)] if stage == "auto" else [stage]
+    places = [storage.join(home, place) for place in (name, *(f"{name}-stage-{s}" for s in stages))] if name and "/" not in name else []
+    chosen = next((place for place in places if storage.exists(storage.join(place, "config.json"))), name)
+    return absolute(find_model(chosen, "emosds", root)).rstrip("/")
 
 
 def _describe(folder: str) -> tuple[EmosdsConfig, Lineage]:
@@ -147,13 +150,13 @@ def _contender(
             raise RapportError(
                 f"{folder} was trained on residuals {lineage.residual_sign}, and those in {units[0]} are {store.residual_sign}"
             )
-    return Contender(_short_name(folder), KINDS[settings.inputs], folder, settings, units)
+    return Contender(posixpath.basename(folder), KINDS[settings.inputs], folder, settings, units)
 
 
 def _cascade(config: EvaluateEmosdsConfig, root: str, described: Mapping[str, tuple[EmosdsConfig, Lineage]], stage: Stage) -> Contender:
     """A recogniser before the reading model that is named, or the first of the models that reads."""
     if config.cascade.model:
-        folder = _model_folder(root, config.cascade.model)
+        folder = _model_folder(root, config.cascade.model, config.stage)
         described = {folder: _describe(folder)}
     reading = next((folder for folder, (settings, _) in described.items() if settings.inputs == "text"), None)
     if reading is None:
@@ -172,13 +175,6 @@ def _named(contenders: Sequence[Contender]) -> list[Contender]:
     if twice := next((n for n in names if names.count(n) > 1), None):
         raise RapportError(f"two models are called {twice}: name each once, and give different ones different folders")
     return list(contenders)
-
-
-def _short_name(folder: str) -> str:
-    """The folder's own name, with its parent's where it is one stage of a run."""
-    own = posixpath.basename(folder)
-    parent = posixpath.basename(posixpath.dirname(folder))
-    return own if parent == "emosds" else f"{parent}/{own}"
 
 
 def facts(contender: Contender) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from rapport.ray_jobs.emosds_evaluation.config import EvaluateEmosdsConfig
 from rapport.ray_jobs.evaluate_emosds import run as evaluate
 from tests.toy_emosds import write_model, write_toy, write_units
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 SYSTEMS = ["full", "units", "text", "pocketsphinx+text"]
 
 

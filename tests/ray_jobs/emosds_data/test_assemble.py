@@ -112,8 +112,9 @@ def test_what_has_no_units_is_left_out_and_counted(heard):
     assert result["left_out"]["esd: no units"] == 1
     assert not any("units" in warning for warning in result["warnings"])
     speech = storage.read_manifest(result["folder"])["speech"]
-    assert speech["longest_frames"] == 24
-    assert speech["codebook_hash"] == "0" * 64
+    assert set(speech) == {"esd", "librispeech"}
+    assert speech["esd"]["longest_frames"] == 24
+    assert speech["esd"]["codebook"] == "0" * 64
 
 
 def test_lines_are_exported_as_published(heard):

@@ -1,8 +1,10 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rapport.core.examples import Example
+from rapport.core.schema import Turn
 from rapport.ray_jobs.emosds_evaluation.answering import Answerer, actor_count
 from rapport.ray_jobs.emosds_evaluation.config import EvaluateEmosdsConfig
 from rapport.ray_jobs.emosds_evaluation.subject import choose_subject
@@ -32,6 +34,18 @@ def test_an_answer_does_not_depend_on_its_batch(toy_root):
     answerer, examples = answering(toy_root, 3)
     together, _ = answerer.answer(examples)
     assert [answerer.answer([e])[0][0]["output"] for e in examples] == [row["output"] for row in together]
+
+
+def test_a_question_that_does_not_fit_is_malformed_and_spoils_nothing(toy_root):
+    answerer, examples = answering(toy_root, 3)
+    lengthy = replace(examples[1], example_id="long", history=(Turn("user", "well " * 600, "sad"),))
+    rows, proxy = answerer.answer([examples[0], lengthy])
+    assert rows[1]["malformed"] == "the question does not fit into max_tokens"
+    assert (rows[1]["given_text"], rows[1]["tokens"]) == (None, 0)
+    alone, alone_proxy = answerer.answer([examples[0]])
+    assert rows[0] == alone[0]
+    assert proxy == pytest.approx(alone_proxy)
+    assert answerer.answer([lengthy]) == ([rows[1]], {})
 
 
 @pytest.mark.parametrize(

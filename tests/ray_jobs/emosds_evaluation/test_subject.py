@@ -1,9 +1,12 @@
+import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from rapport.core.errors import RapportError
+from rapport.datasets.emosds.examples import find_examples
 from rapport.datasets.emosds.splits import scenario_of
 from rapport.ray_jobs.emosds_evaluation.config import EvaluateEmosdsConfig
 from rapport.ray_jobs.emosds_evaluation.subject import choose_subject
@@ -47,6 +50,19 @@ def test_pairs_are_drawn_together(toy_root):
 def test_earlier_stages_can_be_asked_of_a_model(toy_root):
     assert choose_subject(settings(toy_root, stage="1", models="full")).stage == 1
     assert choose_subject(settings(toy_root, models="early")).stage == 1
+
+
+def test_a_run_stands_for_the_model_of_its_stage(toy_root, tmp_path):
+    home = tmp_path / "models" / "emosds"
+    shutil.copytree(toy_root / "features", tmp_path / "features")
+    for stage in (1, 2):
+        shutil.copytree(toy_root / "models" / "emosds" / "units", home / f"mine-stage-{stage}")
+        saved = json.loads((home / f"mine-stage-{stage}" / "config.json").read_text())
+        saved["lineage"]["stage"] = stage
+        (home / f"mine-stage-{stage}" / "config.json").write_text(json.dumps(saved))
+    data = find_examples(str(toy_root), "default")
+    assert choose_subject(settings(tmp_path, models="mine", data=data)).contenders[0].name == "mine-stage-2"
+    assert choose_subject(settings(tmp_path, models="mine", data=data, stage="1")).contenders[0].name == "mine-stage-1"
 
 
 @pytest.mark.parametrize(
