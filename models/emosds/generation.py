@@ -115,7 +115,8 @@ class Generator:
                 if writing.finished:
                     found.append((row, self._finish(example, writing)))
             yield found
-        yield [(row, self._finish(example, writing)) for row, (example, writing, _) in enumerate(rows) if not writing.finished]
+        cut = [(row, *kept) for row, kept in enumerate(rows) if not kept[1].finished]
+        yield [(row, item) for row, example, writing, shown in cut for item in (*shown.rest(), self._finish(example, writing))]
 
     @torch.inference_mode()
     def _steps(self, examples: Sequence[Example], speech: Sequence[SpeechUnits | None]) -> Iterator[_Step]:
@@ -220,16 +221,25 @@ class _Shown:
 
     def take(self, token: int) -> Iterator[Piece]:
         """The pieces that the token completes."""
-        if token == self._label:
+        if token == self._eos or token == self._label:
+            yield from self.rest()
             self._replying, self._words, self._sent = True, [], 0
         elif token in self._emotions:
             yield Piece("reply_emotion" if self._replying else "user_emotion", self._emotions[token])
-        elif token != self._eos:
+        else:
             self._words.append(token)
             text = self._decode(self._words).lstrip()
-            if len(text) > self._sent and not text.endswith(_PARTIAL):
-                yield Piece("reply" if self._replying else "transcript", text[self._sent :])
-                self._sent = len(text)
+            if not text.endswith(_PARTIAL):
+                yield from self._new(text)
+
+    def rest(self) -> Iterator[Piece]:
+        """What was held back for a character that never became whole."""
+        yield from self._new(self._decode(self._words).lstrip())
+
+    def _new(self, text: str) -> Iterator[Piece]:
+        if len(text) > self._sent:
+            yield Piece("reply" if self._replying else "transcript", text[self._sent :])
+            self._sent = len(text)
 
 
 def _one_stage(examples: Sequence[Example]) -> int:

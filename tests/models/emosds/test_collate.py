@@ -13,8 +13,7 @@ from rapport.models.emosds.config import InjectionConfig
 from rapport.models.emosds.model import SpeechLanguageModel
 from rapport.models.emosds.prompts import render
 from rapport.models.units.sequence import units_to_text
-
-from .conftest import WIDTH, example, speech
+from tests.models.emosds.tiny import WIDTH, example, speech
 
 SPOKEN = SpeechUnits.of([5, 5, 9, 9, 9, 2, 5], np.ones((7, WIDTH), np.float32))
 

@@ -14,8 +14,7 @@ from rapport.models.emosds.generation import Generated, Generator, Piece
 from rapport.models.emosds.grammar import AnswerGrammar
 from rapport.models.emosds.model import SpeechLanguageModel
 from rapport.models.emosds.session import DialogueSession
-
-from .conftest import HISTORY, example, speech
+from tests.models.emosds.tiny import HISTORY, example, speech
 
 EXAMPLES = [example(3, "a"), example(3, "b", history=()), example(3, "c", history=HISTORY[:1]), example(3, "d", history=HISTORY[1:])]
 SPOKEN = [speech(9, 1), speech(25, 2), speech(4, 3), speech(14, 4)]

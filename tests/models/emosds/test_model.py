@@ -9,8 +9,7 @@ from torch import Tensor
 from rapport.core.errors import RapportError
 from rapport.models.emosds.config import InjectionConfig
 from rapport.models.emosds.model import SpeechLanguageModel
-
-from .conftest import WIDTH, example, speech
+from tests.models.emosds.tiny import WIDTH, example, speech
 
 ROWS = [example(2), example(2, "b", text="No.", prompt=1), example(2, "c", text="The lamp in the hall.")]
 SPOKEN = [speech(9), speech(30), speech(4)]

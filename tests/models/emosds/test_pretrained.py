@@ -16,8 +16,7 @@ from rapport.models.emosds.model import SpeechLanguageModel
 from rapport.models.emosds.pretrained import build_model, from_pretrained, save_pretrained
 from rapport.models.emosds.trainable import apply_trainable
 from rapport.models.ser.config import LoraConfig
-
-from .conftest import TEXTS, decisive, example, speech, tiny_config
+from tests.models.emosds.tiny import TEXTS, decisive, example, speech, tiny_config
 
 LINEAGE = Lineage(stage=1, codebook_hash="c" * 64, residual_sign="centroid-frame", tokens_hash="t" * 64, predecessors=("runs/base",))
 

@@ -8,8 +8,7 @@ from rapport.core.errors import RapportError
 from rapport.models.emosds.model import SpeechLanguageModel
 from rapport.models.emosds.prompts import choose_prompt, render, wordings
 from rapport.models.emosds.tokens import plain_text_pattern
-
-from .conftest import example, tiny_config
+from tests.models.emosds.tiny import example, tiny_config
 
 
 @pytest.mark.parametrize("stage", [1, 2])

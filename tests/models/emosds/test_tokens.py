@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from rapport.models.emosds.answer import EMOTIONS
@@ -18,19 +17,11 @@ from rapport.models.emosds.tokens import (
     plain_text_pattern,
     speech_tokens,
 )
-
-
-def _published_size(reserved_pad: bool) -> PreTrainedTokenizerFast:
-    """A tokenizer with the 128,256 entries of Llama 3."""
-    special = ["<|begin_of_text|>", "<|eot_id|>", "<|finetune_right_pad_id|>" if reserved_pad else "<|reserved|>"]
-    vocabulary = {word: index for index, word in enumerate([*special, *(f"w{i}" for i in range(128_256 - 3))])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="w0"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=special[0], eos_token=special[1])
+from tests.models.emosds.tiny import published_tokenizer
 
 
 def test_the_stage_chain_gives_the_published_ids() -> None:
-    tokenizer = _published_size(reserved_pad=True)
+    tokenizer = published_tokenizer(reserved_pad=True)
     assert len(tokenizer) == 128_256
     assert [add_tokens(tokenizer, speech_tokens(1000, EMOTIONS, stage)) for stage in (1, 2, 3)] == [129_258, 129_264, 129_266]
     named = {
@@ -49,7 +40,7 @@ def test_the_stage_chain_gives_the_published_ids() -> None:
 
 @pytest.mark.parametrize(("reserved", "size"), [(True, 129_266), (False, 129_267)])
 def test_adding_all_at_once_gives_the_same_ids_and_a_pad_of_its_own(reserved: bool, size: int) -> None:
-    tokenizer = _published_size(reserved)
+    tokenizer = published_tokenizer(reserved)
     manifest = extend_tokenizer(tokenizer, 1000, EMOTIONS)
     assert (manifest.size, manifest.residual, manifest.system) == (size, 129_258, 129_265)
     assert manifest.units[[0, 999]].tolist() == [128_256, 129_255]

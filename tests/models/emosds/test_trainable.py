@@ -13,8 +13,7 @@ from rapport.models.emosds.model import SpeechLanguageModel
 from rapport.models.emosds.tokens import extend_tokenizer
 from rapport.models.emosds.trainable import apply_trainable
 from rapport.models.ser.config import LoraConfig
-
-from .conftest import CLUSTERS, example, speech
+from tests.models.emosds.tiny import CLUSTERS, example, speech
 
 
 def _moved(model: SpeechLanguageModel, stage: int = 2) -> set[str]:
@@ -70,9 +69,9 @@ def test_adapters_train_alone_or_with_embeddings(build: Callable[..., SpeechLang
 
 def test_the_published_sizes_are_reached() -> None:
     """Llama-3.2-3B, without its memory: 604 M in six layers, 397 M in the embeddings, 3,216 M in all."""
-    from .test_tokens import _published_size
+    from tests.models.emosds.tiny import published_tokenizer
 
-    tokenizer = _published_size(reserved_pad=True)
+    tokenizer = published_tokenizer(reserved_pad=True)
     settings = EmosdsConfig()
     manifest = extend_tokenizer(tokenizer, settings.clusters, settings.emotions)
     shape = LlamaConfig(
