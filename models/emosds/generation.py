@@ -115,8 +115,11 @@ class Generator:
                 if writing.finished:
                     found.append((row, self._finish(example, writing)))
             yield found
-        cut = [(row, *kept) for row, kept in enumerate(rows) if not kept[1].finished]
-        yield [(row, item) for row, example, writing, shown in cut for item in (*shown.rest(), self._finish(example, writing))]
+        last: list[tuple[int, Piece | Generated]] = []
+        for row, (example, writing, shown) in enumerate(rows):
+            if not writing.finished:
+                last += [*((row, piece) for piece in shown.rest()), (row, self._finish(example, writing))]
+        yield last
 
     @torch.inference_mode()
     def _steps(self, examples: Sequence[Example], speech: Sequence[SpeechUnits | None]) -> Iterator[_Step]:
