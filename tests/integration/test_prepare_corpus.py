@@ -158,6 +158,19 @@ def outputs(folder: str) -> dict[str, str]:
     return {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
+def settled(folder: Path, quiet_s: float = 5.0) -> dict[str, int]:
+    """When each chunk of a folder was written, in ns, once nothing has been written to it for `quiet_s`."""
+    deadline = time.monotonic() + 120
+    last, since = {}, time.monotonic()
+    while time.monotonic() - since < quiet_s:
+        assert time.monotonic() < deadline, "the workers of a killed job go on writing"
+        now = {p.name: p.stat().st_mtime_ns for p in folder.glob("chunks/*.parquet")}
+        if now != last:
+            last, since = now, time.monotonic()
+        time.sleep(0.1)
+    return last
+
+
 def test_a_killed_job_goes_on_where_it_stopped_and_gives_the_same_bytes(ray_cluster, tmp_path, repository):
     root = tmp_path / "corpus"
     for index in range(150):
@@ -179,8 +192,7 @@ def test_a_killed_job_goes_on_where_it_stopped_and_gives_the_same_bytes(ray_clus
     finally:
         os.killpg(job.pid, signal.SIGKILL)
         job.wait()
-    time.sleep(1)  # its workers follow it
-    finished = {p.name: p.stat().st_mtime_ns for p in folder.glob("chunks/*.parquet")}
+    finished = settled(folder)  # its workers follow it, but may write what they were at
     assert 10 <= len(finished) < 150
     assert not (folder / "manifest.json").exists()
 
