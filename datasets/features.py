@@ -120,8 +120,11 @@ def plan_features(
     key = storage.content_key({"format": FORMAT, "chunks": [chunk.key for chunk in chunks]})
     home = root if "://" in root else storage.resolve(root)[1]  # as a worker understands it, which may stand in another folder
     folder = storage.join(home, "features", identity["kind"], corpus.name, key)
-    pending = take_over([chunk.key for chunk in chunks], folder, shard_path)
-    return FeaturePlan(corpus, identity, folder, chunks, [chunks[index] for index in pending])
+    pending = set(take_over([chunk.key for chunk in chunks], folder, shard_path))
+    if not storage.is_complete(folder):
+        # Whatever made clips unusable may have been mended since; a finished folder has been accepted with what it lacks.
+        pending |= {chunk.index for chunk in chunks if chunk.index not in pending and _lacks_clips(folder, chunk)}
+    return FeaturePlan(corpus, identity, folder, chunks, [chunks[index] for index in sorted(pending)])
 
 
 def extract_chunks(
@@ -188,6 +191,11 @@ def assemble(plan: FeaturePlan, facts: Mapping[str, Any], *, max_quarantined_fra
         what = {"format": FORMAT, "corpus": plan.corpus.name, "prepared": plan.corpus.path, "identity": dict(plan.identity)}
         storage.finish(plan.folder, {**what, SHARED_FACTS: shared, "shards": len(plan.chunks), "counts": counts})
     return {"folder": plan.folder, "corpus": plan.corpus.name, "chunks": len(plan.chunks), **counts}
+
+
+def _lacks_clips(folder: str, chunk: FeatureChunk) -> bool:
+    reasons = storage.read_table(outcome_path(folder, chunk.index, chunk.key), ["reason"]).column("reason")
+    return bool(reasons.null_count < len(reasons))
 
 
 def _hashes(corpus: PreparedCorpus) -> dict[str, str]:

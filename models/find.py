@@ -19,11 +19,16 @@ def find_model(chosen: str, kind: str, root: str | None = None) -> str:
             state = f"holds no {_CONFIG}" if storage.exists(chosen) else "does not exist"
             raise RapportError(f"--model {chosen} {state}: wanted a folder that train_{kind} saved")
         return chosen
-    home = storage.join(root or os.environ.get("RAPPORT_STORAGE", "~/rapport"), "models", kind)
+    home = storage.join(root or storage_root(), "models", kind)
     found = list(storage.completed(home, _CONFIG))
     if not found:
         raise RapportError(f"no model in {home}: train one with `python -m rapport.ray_jobs.train_{kind}`, or name a folder with --model")
     return found[-1]
+
+
+def storage_root() -> str:
+    """The storage root of this process."""
+    return os.environ.get("RAPPORT_STORAGE", "~/rapport")
 
 
 def saved_at(folder: str) -> int:

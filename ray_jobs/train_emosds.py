@@ -33,7 +33,7 @@ def run(config: TrainEmosdsConfig) -> dict[str, Any]:
 
 
 def train(config: TrainEmosdsConfig, *, callbacks: Sequence["UserCallback"] = (), quiet: bool = False) -> dict[str, Any]:
-    """As `run`; `callbacks` hear every epoch's figures (see `flat_metrics`), as a search wants. Starts or joins Ray."""
+    """As `run`; `callbacks` hear every epoch's figures of the last stage (see `flat_metrics`), as a search wants. Starts or joins Ray."""
     from rapport.ray_jobs.emosds_training.run_folder import model_folder, runs_folder, stage_folder
     from rapport.ray_jobs.training_runs.run_folder import set_aside
 
@@ -43,9 +43,28 @@ def train(config: TrainEmosdsConfig, *, callbacks: Sequence["UserCallback"] = ()
             for earlier in (stage_folder(config.storage, config.name, stage), model_folder(config.storage, config.name, stage)):
                 if aside := set_aside(earlier):
                     _say(f"moved the earlier {earlier} to {aside}", quiet)
-    stages = {str(stage): train_stage(config, stage, callbacks=callbacks, quiet=quiet) for stage in config.stages}
-    folder = runs_folder(config.storage, config.name)
-    return {"folder": folder, "name": config.name, "model": model_folder(config.storage, config.name, config.stages[-1]), "stages": stages}
+    last = config.stages[-1]
+    stages = {str(stage): train_stage(config, stage, callbacks=callbacks if stage == last else (), quiet=quiet) for stage in config.stages}
+    return {
+        "folder": runs_folder(config.storage, config.name),
+        "name": config.name,
+        "model": model_folder(config.storage, config.name, last),
+        **{figure: stages[str(last)][figure] for figure in ("validation", "epochs")},
+        "stages": stages,
+    }
+
+
+def for_search(config: TrainEmosdsConfig) -> TrainEmosdsConfig:
+    """The same settings for a trial of a search: what it reads named by folder, as trials have storage roots of their own, and the epoch
+    with the lowest loss selected, which is what a search looks at.
+    """
+    from rapport.core.config import with_values
+    from rapport.ray_jobs.emosds_training.sources import find_sources
+
+    config = resolved(config)
+    sources = find_sources(config, config.stages[0])
+    select = {f"stage_{config.stages[-1]}.training.{name}": value for name, value in (("selection", "best"), ("select_by", "loss"))}
+    return with_values(config, {"data": sources.examples, "units": sources.units, "start_from": sources.predecessor or "", **select})
 
 
 def train_stage(config: TrainEmosdsConfig, stage: Stage, *, callbacks: Sequence["UserCallback"], quiet: bool) -> dict[str, Any]:
@@ -96,6 +115,7 @@ def train_stage(config: TrainEmosdsConfig, stage: Stage, *, callbacks: Sequence[
 def _finish(config: TrainEmosdsConfig, stage: Stage, folder: str, figures: dict[str, Any], *, resumed: bool, quiet: bool) -> dict[str, Any]:
     """The result of a stage, which is also written down: from then on it is finished."""
     from rapport.core import storage
+    from rapport.models.emosds.codebooks import holds_codebook
     from rapport.ray_jobs.emosds_training.data import told
     from rapport.ray_jobs.emosds_training.run_folder import model_folder
     from rapport.ray_jobs.provenance import revision
@@ -104,10 +124,13 @@ def _finish(config: TrainEmosdsConfig, stage: Stage, folder: str, figures: dict[
     for line in told(figures["sides"]):
         _say(line, quiet)
     parts = ", ".join(f"{part} {count:,}" for part, count in figures["parts"].items())
+    model = model_folder(config.storage, config.name, stage)
+    if not holds_codebook(model) and config.model.inputs != "text":
+        _say(f"no codebook of these units below {config.storage}: name its folder when the model is to hear speech (--codebook)", quiet)
     _say(f"{figures['trained_parameters']:,} of {figures['parameters']:,} parameters trained: {parts}", quiet)
     result = {
         "folder": folder,
-        "model": model_folder(config.storage, config.name, stage),
+        "model": model,
         "stage": stage,
         "revision": revision(),
         "seed": config.seed,

@@ -99,8 +99,8 @@ def emosds_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small speech language model on disk, with its codebook: random, and of stage 3 by its own account."""
     import numpy as np
 
+    from rapport.models.emosds.codebooks import keep_codebook
     from rapport.models.emosds.config import EmbeddedLlamaConfig, EmosdsConfig, InjectionConfig
-    from rapport.models.emosds.engine import CODEBOOK
     from rapport.models.emosds.lineage import Lineage
     from rapport.models.emosds.pretrained import build_model, save_pretrained
     from rapport.models.units.codebook import Codebook
@@ -125,5 +125,5 @@ def emosds_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "tiny-emosds"
     lineage = Lineage(stage=3, codebook_hash=codebook.hash, residual_sign="centroid-frame", tokens_hash=model.manifest.hash)
     save_pretrained(model, folder, lineage=lineage)
-    codebook.save(folder / CODEBOOK)
+    keep_codebook(folder, codebook)
     return folder

@@ -14,37 +14,36 @@ from pathlib import Path
 
 import torch
 
-from rapport.core import storage
 from rapport.core.errors import RapportError
 from rapport.core.examples import Example, Stage
 from rapport.core.units import ResidualSign, SpeechUnits
 from rapport.models.emosds.answer import Piece
+from rapport.models.emosds.codebooks import codebook_of
 from rapport.models.emosds.config import GenerationConfig
 from rapport.models.emosds.dialogue import EngineFacts, Question, Reply
 from rapport.models.emosds.generation import Generated, Generator
 from rapport.models.emosds.model import SpeechLanguageModel
 from rapport.models.emosds.pretrained import from_pretrained
 from rapport.models.saving import ModelError
-from rapport.models.units.codebook import METADATA, Codebook, load_codebook
+from rapport.models.units.codebook import Codebook
 from rapport.models.units.front_end import FrontEnd, frames_of, load_encoder
-
-CODEBOOK = "codebook"
-"""Folder of the codebook inside a model folder."""
 
 Item = tuple[int, Piece | Reply | Exception]
 
 
-def load_engine(folder: str | Path, *, codebook: str | Path = "", encoder: str = "", device: str = "auto") -> "SpeechEngine":
+def load_engine(
+    folder: str | Path, *, codebook: str | Path = "", root: str = "", encoder: str = "", device: str = "auto"
+) -> "SpeechEngine":
     """The engine of a model folder (path or URI), on a torch device or `auto`.
 
-    `codebook` names a codebook folder where the model folder holds none, `encoder` where a pretrained encoder's weights lie now. Raises
-    RapportError when the codebook is not the one that the model was trained with.
+    Where the model folder keeps no codebook, `codebook` names its folder, or it is looked for below the storage root `root`. `encoder`
+    tells where a pretrained encoder's weights lie now. Raises RapportError when the codebook is not the one that the model was trained on.
     """
     where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
     model = from_pretrained(folder, torch.bfloat16 if where.type == "cuda" else torch.float32)
     if model.settings.inputs == "text":
         raise ModelError(f"{folder} reads words in place of speech (inputs is 'text'): take a model that hears")
-    found = load_codebook(_codebook_folder(folder, codebook))
+    found = codebook_of(folder, model.lineage.codebook_hash, named=codebook, root=root)
     sign = check_codebook(model, found, folder)
     front_end = FrontEnd(load_encoder(frames_of(found, source=encoder, device=str(where))), found, sign)
     return SpeechEngine(model.to(where), front_end)
@@ -151,12 +150,3 @@ class _Row:
 def _reply(row: _Row, generated: Generated) -> Reply:
     scores = generated.user_scores, generated.reply_scores
     return Reply(generated.answer, generated.finished, row.tokens, len(generated.ids), *scores)
-
-
-def _codebook_folder(folder: str | Path, named: str | Path) -> str | Path:
-    if named:
-        return named
-    own = storage.join(folder, CODEBOOK)
-    if not storage.exists(storage.join(own, METADATA)):
-        raise ModelError(f"{folder} holds no {CODEBOOK}/ with the codebook that it was trained with: name its folder with --codebook")
-    return own

@@ -20,7 +20,7 @@ class CepstraConfig(Config):
     mean_normalised: bool = True
     """Whether the mean of a clip is taken off its cepstra, which hides voice and microphone from the units."""
     prosody_weight: float = Field(default=0.6, gt=0, le=2)
-    """Spread of pitch, voicing, level and tilt against that of a cepstrum: lower, for units to follow the sounds; residuals keep the rest."""
+    """Spread of pitch, voicing, level and tilt against that of a cepstrum: lower, so that units follow the sounds."""
 
 
 class TransformerConfig(Config):

@@ -94,7 +94,8 @@ def told(facts: dict[str, Any]) -> Iterator[str]:
 def vocabulary_texts(examples: str, model: EmosdsConfig) -> list[str]:
     """Every text on the training sides of a build and every instruction, from which the embedded tokenizer learns its pieces."""
     worded = [instruction(stage, model, prompt) for stage in STAGES for prompt in range(len(wordings(stage)) if stage < 3 else 1)]
-    return list(dict.fromkeys(worded)) + [text for stage in STAGES for row in read_examples(examples, stage, "train") for text in _texts(row)]
+    rows = [row for stage in STAGES for row in read_examples(examples, stage, "train")]
+    return list(dict.fromkeys(worded)) + [text for row in rows for text in _texts(row)]
 
 
 def _texts(row: Example) -> Sequence[str]:

@@ -6,6 +6,7 @@ from typing import Any
 import ray.train.torch
 import torch
 
+from rapport.models.emosds.codebooks import find_codebook, keep_codebook
 from rapport.models.emosds.lineage import Lineage
 from rapport.models.emosds.model import SpeechLanguageModel
 from rapport.models.emosds.pretrained import build_model, from_pretrained, save_pretrained
@@ -84,7 +85,7 @@ def fit_scale(model: SpeechLanguageModel, train: StageExamples, lineage: Lineage
 
 
 def save_model(model: SpeechLanguageModel, config: StageRunConfig, lineage: Lineage, result: LanguageResult) -> dict[str, Any]:
-    """Write the model folder; gives the figures that are saved beside it."""
+    """Write the model folder, with its codebook where there is one below the storage root; gives the figures that are saved beside it."""
     metrics = {
         "validation": result.validation,
         "epoch": result.epoch,
@@ -94,7 +95,10 @@ def save_model(model: SpeechLanguageModel, config: StageRunConfig, lineage: Line
     }
     load_learned(model, result.weights)
     lineage = lineage.model_copy(update={"tokens_hash": model.manifest.hash})
-    save_pretrained(model, model_folder(config.storage, config.name, config.stage), lineage=lineage, metrics=metrics)
+    folder = model_folder(config.storage, config.name, config.stage)
+    if (codebook := find_codebook(config.storage, lineage.codebook_hash)) is not None:
+        keep_codebook(folder, codebook)
+    save_pretrained(model, folder, lineage=lineage, metrics=metrics)
     return metrics
 
 

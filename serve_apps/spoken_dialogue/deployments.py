@@ -26,10 +26,11 @@ class DialogueModel:
 
     def __init__(self, engine: Mapping[str, str], max_batch_size: int, wait_s: float) -> None:
         from rapport.models.emosds.engine import load_engine
-        from rapport.models.find import find_model, saved_at
+        from rapport.models.find import find_model, saved_at, storage_root
 
         folder = find_model(engine["model"], "emosds")
-        self._engine: DialogueEngine = load_engine(folder, codebook=engine["codebook"], encoder=engine["encoder"], device=engine["device"])
+        where = {name: engine[name] for name in ("codebook", "encoder", "device")}
+        self._engine: DialogueEngine = load_engine(folder, root=storage_root(), **where)
         self._facts = ModelFacts(self._engine.facts, saved_at(folder))
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
         self._answers = batched(self._engine, self._thread, max_batch_size, wait_s)

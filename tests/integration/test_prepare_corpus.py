@@ -161,7 +161,8 @@ def outputs(folder: str) -> dict[str, str]:
 def settled(folder: Path, quiet_s: float = 5.0) -> dict[str, int]:
     """When each chunk of a folder was written, in ns, once nothing has been written to it for `quiet_s`."""
     deadline = time.monotonic() + 120
-    last, since = {}, time.monotonic()
+    last: dict[str, int] = {}
+    since = time.monotonic()
     while time.monotonic() - since < quiet_s:
         assert time.monotonic() < deadline, "the workers of a killed job go on writing"
         now = {p.name: p.stat().st_mtime_ns for p in folder.glob("chunks/*.parquet")}

@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -12,14 +13,14 @@ from rapport.training.report import Report
 from rapport.training.sft import LanguageProgress, train_language_model
 from tests.training.toy_language import Speller, toy_config, toy_data
 
-KINDS = {
+KINDS: dict[str, dict[str, Any]] = {
     "ddp": {"strategy": "ddp"},
     "fsdp": {"strategy": "fsdp"},
     "zero1": {"strategy": "deepspeed", "zero_stage": 1},
     "zero2": {"strategy": "deepspeed", "zero_stage": 2},
     "zero3": {"strategy": "deepspeed", "zero_stage": 3},
 }
-COMMON = {"save_every_steps": 2, "batches_per_step": 3, "batch_tokens": 96}
+COMMON: dict[str, Any] = {"save_every_steps": 2, "batches_per_step": 3, "batch_tokens": 96}
 STOP = 2
 """The step at which one strategy hands over to another."""
 

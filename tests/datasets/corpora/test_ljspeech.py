@@ -32,4 +32,4 @@ def test_the_real_part_is_read(shared_data):
     scan = ljspeech.scan(str(shared_data / "ljspeech"), ljspeech.Options())
     assert len(scan.rows) == 32
     assert not scan.rejected
-    assert scan.rows[6].text.endswith('or "forty-two line Bible" of about fourteen fifty-five,')
+    assert (scan.rows[6].text or "").endswith('or "forty-two line Bible" of about fourteen fifty-five,')

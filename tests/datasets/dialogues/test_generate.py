@@ -63,7 +63,7 @@ def test_another_sentence_or_emotion_than_asked_for_is_refused_with_its_reason(t
 
 
 def test_a_busy_server_is_asked_again_after_longer_and_longer_waits(tmp_path):
-    waits = []
+    waits: list[float] = []
     failures = iter([Busy("503"), Busy("429", retry_after_s=30), Busy("503")])
 
     def chat(messages):
@@ -79,7 +79,7 @@ def test_a_busy_server_is_asked_again_after_longer_and_longer_waits(tmp_path):
 
 
 def test_questions_keep_the_pace(tmp_path):
-    waits = []
+    waits: list[float] = []
     generate(WISHES[:3], answer_to, tmp_path, GenerateConfig(concurrency=1, requests_per_minute=6), sleep=waits.append)
     assert waits[0] == 0
     assert waits[1] == pytest.approx(10, abs=1)
@@ -87,7 +87,7 @@ def test_questions_keep_the_pace(tmp_path):
 
 
 def test_a_run_that_was_killed_asks_only_for_what_is_missing(tmp_path):
-    asked = []
+    asked: list[object] = []
 
     def dies(messages):
         if len(asked) == 3:
@@ -99,7 +99,7 @@ def test_a_run_that_was_killed_asks_only_for_what_is_missing(tmp_path):
         generate(WISHES, dies, tmp_path, ONE)
     journal = tmp_path / ACCEPTED
     journal.write_text(journal.read_text()[:-40])
-    told = []
+    told: list[int] = []
     outcome = generate(WISHES, answer_to, tmp_path, ONE, advance=told.append)
     assert outcome.report["reused"] == 2
     assert outcome.report["asked"] == 6
@@ -116,8 +116,17 @@ def test_repeated_wishes_are_asked_for_once_and_equal_scenarios_kept_once(tmp_pa
     assert len(outcome.scenarios) == 1
 
 
-class Server(BaseHTTPRequestHandler):
+class Server(ThreadingHTTPServer):
     """As much of an OpenAI-compatible server as is asked of it."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.seen: list[tuple[str, str | None, dict]] = []
+        self.replies: list[tuple[int, str | None]] = []
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -136,8 +145,7 @@ class Server(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
-    server.seen, server.replies = [], []
+    server = Server()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from rapport.core.errors import RapportError
-from rapport.core.examples import USER
+from rapport.core.examples import USER, Example, Stage
 from rapport.core.schema import Turn
 from rapport.datasets.emosds import build
 from tests.toy_emosds import EMOTIONS, esd_rows, librispeech_rows, scenarios
@@ -80,7 +80,7 @@ def test_prompts_go_round_within_a_stage_and_side():
 
 
 def test_limits_and_published_sides_are_applied_by_stage():
-    stages = {1: build.asr_examples(librispeech_rows()), 2: build.emotion_examples(esd_rows(), EMOTIONS)}
+    stages: dict[Stage, list[Example]] = {1: build.asr_examples(librispeech_rows()), 2: build.emotion_examples(esd_rows(), EMOTIONS)}
     limits = build.LimitsConfig(asr_rows=10, per_emotion=3, held_out=2)
     counts = Counter((e.stage, e.split) for e in build.place(stages, EMOTIONS, build.SidesConfig(), limits))
     assert counts[1, "train"] == 10

@@ -10,9 +10,10 @@ from rapport.core.errors import RapportError
 from rapport.core.examples import ASSISTANT, USER
 from rapport.core.schema import Turn
 from rapport.models.emosds.answer import EMOTIONS, Piece
+from rapport.models.emosds.codebooks import CODEBOOK, codebook_of
 from rapport.models.emosds.config import GenerationConfig
 from rapport.models.emosds.dialogue import Question, Reply
-from rapport.models.emosds.engine import CODEBOOK, SpeechEngine, load_engine
+from rapport.models.emosds.engine import SpeechEngine, load_engine
 from rapport.models.emosds.lineage import Lineage
 from rapport.models.emosds.pretrained import from_pretrained, save_pretrained
 
@@ -115,3 +116,12 @@ def test_another_codebook_is_refused(emosds_model: Path, tmp_path: Path) -> None
     with pytest.raises(RapportError, match="--codebook"):
         load_engine(tmp_path / "alone", device="cpu")
     assert load_engine(tmp_path / "alone", codebook=emosds_model / CODEBOOK, device="cpu").facts.replies
+
+
+def test_a_codebook_is_found_by_its_hash_below_the_storage_root(emosds_model: Path, tmp_path: Path) -> None:
+    model = from_pretrained(emosds_model)
+    wanted = codebook_of(emosds_model, None)
+    wanted.save(tmp_path / "storage" / "features" / "units" / "mine")
+    save_pretrained(model, tmp_path / "alone")
+    engine = load_engine(tmp_path / "alone", root=str(tmp_path / "storage"), device="cpu")
+    assert engine.front_end.codebook.hash == wanted.hash

@@ -26,6 +26,7 @@ def test_a_codebook_brings_its_encoder_along(tmp_path: Path) -> None:
     frames = load_encoder(config).encode([speech(1)])[0]
     (units,) = hear([speech(1)])
     np.testing.assert_array_equal(units.ids, codebook.assign(frames))
+    assert units.residuals is not None
     np.testing.assert_allclose(codebook.centroids[units.ids] - units.residuals, frames, atol=1e-5)
     assert np.repeat(units.units, units.runs).tolist() == units.ids.tolist()
     assert hear([speech(1)], residuals=False)[0].residuals is None

@@ -154,7 +154,7 @@ def test_a_key_guards_all_but_the_pages(service, client_of) -> None:
     for path in ("/", "/docs", "/openapi.json", "/healthz", "/assets/talk.js"):
         assert client.get(path).status_code == 200, path
     stock = openai.OpenAI(base_url="http://127.0.0.1/v1", api_key="opensesame", http_client=client)
-    assert stock.models.retrieve("tts").voices
+    assert stock.models.retrieve("tts").to_dict()["voices"]
     with pytest.raises(openai.AuthenticationError):
         openai.OpenAI(base_url="http://127.0.0.1/v1", api_key="wrong", http_client=client).models.list()
 

@@ -64,7 +64,7 @@ def test_a_missing_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Kokoro's files with random weights, in the layout and, but for its text encoder, the sizes of the published ones, and quick to speak."""
+    """Kokoro's files with random weights, in the layout and, but for its text encoder, small enough to speak at once."""
     import torch
     from kokoro import KModel
 
