@@ -70,12 +70,22 @@ def find_units(root: str, corpus: str, codebook_hash: str | None = None) -> str:
 
     Raises RapportError that tells how to extract them.
     """
-    finished = list(storage.completed(storage.join(root, "features", KIND, corpus)))
+    found = units_by_codebook(root, corpus)
     if codebook_hash is not None:
-        finished = [f for f in finished if storage.read_manifest(f)[SHARED_FACTS]["codebook_hash"] == codebook_hash]
-    if not finished:
+        found = {given: folder for given, folder in found.items() if given == codebook_hash}
+    if not found:
         raise no_features(root, KIND, corpus, f" of codebook {codebook_hash[:12]}" if codebook_hash else "")
-    return finished[-1]
+    return list(found.values())[-1]
+
+
+def units_by_codebook(root: str, corpus: str) -> dict[str, str]:
+    """Hash of a codebook to the folder of the newest finished units of a corpus of it below a storage root, the newest of all last."""
+    found: dict[str, str] = {}
+    for folder in storage.completed(storage.join(root, "features", KIND, corpus)):
+        given = storage.read_manifest(folder)[SHARED_FACTS]["codebook_hash"]
+        found.pop(given, None)
+        found[given] = folder
+    return found
 
 
 def stored_item(speech: SpeechUnits, dtype: str) -> dict[str, npt.NDArray[Any]]:

@@ -45,7 +45,8 @@ class LimitsConfig(Config):
     per_emotion: int | None = Field(default=None, ge=1)
     """Most rows of one emotion on the training side of stages 2 and 3."""
     held_out: int | None = Field(default=None, ge=1)
-    """Most rows of one emotion (in stage 1, of all) on the validation and on the test side."""
+    """Most rows of one emotion (in stage 1, of all) on the validation and on the test side; variants of a dialogue by one speaker are
+    drawn together."""
 
 
 def usable(rows: Iterable[Utterance], units: Container[str] | None) -> tuple[list[Utterance], Counter[str]]:
@@ -142,7 +143,7 @@ def place(stages: Mapping[Stage, Sequence[Example]], emotions: Sequence[str], si
         most = limits.asr_rows if stage == 1 else limits.per_emotion
         by: Callable[[Example], str | None] = (lambda e: None) if stage == 1 else (lambda e: e.emotion)
         caps = {"train": most, "validation": limits.held_out, "test": limits.held_out}
-        rows = splits.capped(rows, caps, sides.split.seed, by)
+        rows = splits.capped(rows, caps, sides.split.seed, by, splits.told_alike)
         if rows and not any(e.split == "train" for e in rows):
             raise RapportError(
                 f"stage {stage} has {len(rows)} examples and none to train on: lower sides.split.test and sides.split.validation, or their "

@@ -119,17 +119,36 @@ def upstream_dialogues(
     return found
 
 
-def capped(examples: Sequence[Example], most: Mapping[str, int | None], seed: int, by: Callable[[Example], Any]) -> list[Example]:
-    """At most so many examples of each group `by` on each side, drawn by the seed, in their order; None is no limit."""
-    draw = random.Random(seed)
-    groups: dict[tuple[str, Any], list[int]] = defaultdict(list)
+def capped(
+    examples: Sequence[Example],
+    most: Mapping[str, int | None],
+    seed: int,
+    by: Callable[[Example], Any],
+    together: Callable[[Example], Any] = lambda example: example.example_id,
+) -> list[Example]:
+    """At most so many examples of each group `by` on each side, drawn by the seed, in their order; None is no limit.
+
+    Examples of a side that `together` gives the same name are drawn all or not at all.
+    """
+    drawn: dict[tuple[str, Any], list[int]] = defaultdict(list)
     for index, example in enumerate(examples):
-        groups[example.split, by(example)].append(index)
+        drawn[example.split, together(example)].append(index)
+    order = list(drawn.items())
+    random.Random(seed).shuffle(order)
+    taken = Counter[tuple[str, Any]]()
     kept: set[int] = set()
-    for (split, _), members in groups.items():
+    for (split, _), members in order:
         limit = most.get(split)
-        kept.update(members if limit is None or len(members) <= limit else draw.sample(members, limit))
+        cells = Counter((split, by(examples[index])) for index in members)
+        if limit is None or all(taken[cell] + count <= limit for cell, count in cells.items()):
+            taken += cells
+            kept.update(members)
     return [e for i, e in enumerate(examples) if i in kept]
+
+
+def told_alike(example: Example) -> tuple[str, str | None]:
+    """What the variants of a scenario by one speaker share, which are compared with one another; else the example alone."""
+    return (scenario_of(example.dialogue_id), example.speaker_id) if example.dialogue_id else (example.example_id, None)
 
 
 def leaks(examples: Sequence[Example], fixed: Iterable[str] = ()) -> dict[str, Any]:

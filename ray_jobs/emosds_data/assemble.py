@@ -20,17 +20,18 @@ from rapport.datasets.emosds import build as parts
 from rapport.datasets.emosds import splits
 from rapport.datasets.emosds.examples import KIND, export_jsonl, read_examples, write_examples
 from rapport.datasets.prepared import locate_prepared, open_prepared
-from rapport.datasets.unit_store import UnitStore, find_units, open_units
+from rapport.datasets.unit_store import UnitStore, open_units
 from rapport.models.emosds.config import EmosdsConfig
 from rapport.models.emosds.prompts import choose_prompt, render
 from rapport.models.units.sequence import units_to_text
 from rapport.ray_jobs.emosds_data.config import BuildEmosdsConfig
+from rapport.ray_jobs.emosds_data.units import choose_units
 from rapport.ray_jobs.training_runs.run_folder import absolute
 
 # Raise this when the same settings would give other examples.
 FORMAT = 1
 _PUBLISHED = {1: "asr", 2: "asr_ser", 3: "unified"}
-_FREE = {"storage", "name", "export"}
+_FREE = {"storage", "name", "codebook", "export"}
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,10 @@ class BuildPlan:
     folder: str
     corpora: dict[str, str]
     """Every prepared corpus by the name it was asked for, with its folder."""
+    codebook: str | None
+    """Hash of the codebook of all units; None when there are none, or they are not looked for."""
     units: dict[str, str]
-    """The units of those that have some."""
+    """The units of those corpora that have some of that codebook."""
 
 
 def plan(config: BuildEmosdsConfig) -> BuildPlan:
@@ -56,7 +59,7 @@ def plan(config: BuildEmosdsConfig) -> BuildPlan:
     if config.dialogues and not config.emotional:
         raise RapportError("dialogues need recordings with emotions: name prepared corpora with --emotional")
     corpora = {name: locate_prepared(root, name).rstrip("/") for name in dict.fromkeys((*config.asr, *config.emotional))}
-    units = {name: folder for name, path in corpora.items() if (folder := _units_folder(config, root, path))}
+    codebook, units = choose_units(root, corpora, config.codebook, config.name) if config.units == "auto" else (None, {})
     if config.dialogues and not storage.exists(config.dialogues):
         raise RapportError(f"no dialogues at {config.dialogues}: wanted the path of an EmoSC_dialogues.jsonl")
     made_from = {
@@ -67,7 +70,7 @@ def plan(config: BuildEmosdsConfig) -> BuildPlan:
         "settings": config.model_dump(mode="json", exclude={*_FREE, "dialogues"}),
     }
     folder = storage.join(root, "features", KIND, config.name, storage.content_key(made_from))
-    return BuildPlan(config, folder, corpora, units)
+    return BuildPlan(config, folder, corpora, codebook, units)
 
 
 def build(plan: BuildPlan) -> None:
@@ -82,7 +85,6 @@ def build(plan: BuildPlan) -> None:
     if config.sides.method == "disjoint":
         rows = _disjoint(rows, config, fixed)
     chosen: dict[str, list[Utterance]] = {}
-    # Opened one by one: a corpus may have been encoded with another codebook meanwhile, which is told when both are used together.
     stores = {name: open_units(path) for name, path in plan.units.items()}
     for name, group in rows.items():
         if config.sides.method == "upstream":  # which draws sides of its own, and wants every row
@@ -114,6 +116,7 @@ def build(plan: BuildPlan) -> None:
             "leak_free": report["clean"],
             "warnings": _warnings(config, report, counts, plan),
             "corpora": plan.corpora,
+            "codebook": plan.codebook,
             "units": plan.units,
             "speech": {name: _speech(examples, store) for name, store in stores.items()},
             "emotions": list(config.emotions),
@@ -190,14 +193,6 @@ def _stages(plan: BuildPlan, rows: Mapping[str, Sequence[Utterance]]) -> tuple[d
     return stages, left_out
 
 
-def _units_folder(config: BuildEmosdsConfig, root: str, corpus_folder: str) -> str | None:
-    """The newest units of a corpus, or None where there are none."""
-    corpus = storage.read_manifest(corpus_folder)["corpus"]
-    if config.units == "off" or not any(storage.completed(storage.join(root, "features", "units", corpus))):
-        return None
-    return find_units(root, corpus)
-
-
 def _warnings(config: BuildEmosdsConfig, report: Mapping[str, Any], counts: Mapping[str, Any], plan: BuildPlan) -> list[str]:
     found = [
         f"{report[kind]['shared_count']} {kind} lie on more than one side, which flatters every figure (sides.method)"
@@ -208,7 +203,10 @@ def _warnings(config: BuildEmosdsConfig, report: Mapping[str, Any], counts: Mapp
         found.append(f"everybody says the same sentences in {', '.join(report['fixed_sentences'])}: their words are known when tested")
     found += [f"stage {stage} has nothing on the {split} side" for stage in counts for split in SPLITS if split not in counts[stage]]
     if config.units == "auto" and (lacking := [name for name in plan.corpora if name not in plan.units]):
-        found.append(f"no units of {', '.join(lacking)} were extracted yet: utterances that cannot be encoded are still among the examples")
+        which = f" of codebook {plan.codebook[:12]}" if plan.codebook else ""
+        found.append(
+            f"no units{which} of {', '.join(lacking)} were extracted yet: utterances that cannot be encoded are still among the examples"
+        )
     return found
 
 

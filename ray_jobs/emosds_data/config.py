@@ -43,7 +43,10 @@ class BuildEmosdsConfig(JobConfig):
     prompts: Literal["round_robin", "random"] = "round_robin"
     """How the wordings of instructions are dealt out."""
     units: Literal["auto", "off"] = "auto"
-    """auto leaves out utterances of which the newest extraction of their corpus has no units; off does not look."""
+    """auto leaves out utterances of which the newest extraction with the codebook has no units; off does not look."""
+    codebook: str = ""
+    """Units of which codebook, where corpora were encoded with several: its name, its folder, or the beginning of its hash. Unless given,
+    the one that is called like this data set, or the only one that all corpora share."""
     export: ExportConfig = ExportConfig()
     """JSON lines as published."""
 

@@ -11,7 +11,7 @@ from rapport.core import storage
 from rapport.core.errors import RapportError
 from rapport.core.examples import STAGES, Example, Stage
 from rapport.datasets.emosds.examples import find_examples, read_examples
-from rapport.datasets.emosds.splits import scenario_of
+from rapport.datasets.emosds.splits import told_alike
 from rapport.datasets.unit_store import find_units, open_units
 from rapport.models.emosds.config import EmosdsConfig
 from rapport.models.emosds.lineage import Lineage
@@ -51,7 +51,7 @@ class Subject:
     stage: Stage
     split: str
     examples: list[Example]
-    """Longest speech first, so that a batch holds examples of like length."""
+    """Longest speech first, so that a batch holds examples of like length; variants of a scenario by one speaker follow one another."""
     emotions: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -88,7 +88,7 @@ def choose_subject(config: EvaluateEmosdsConfig) -> Subject:
         corpora=tuple(manifest["corpora"].values()),
         stage=stage,
         split=config.split,
-        examples=sorted(chosen, key=lambda e: (-(e.duration_s or 0.0), e.example_id)),
+        examples=_in_order(chosen),
         emotions=emotions,
         warnings=tuple(manifest["warnings"]),
     )
@@ -100,15 +100,22 @@ def _drawn(examples: Sequence[Example], most: int | None, seed: int) -> list[Exa
         return list(examples)
     groups: dict[tuple[str, str | None], list[Example]] = defaultdict(list)
     for example in examples:
-        name = scenario_of(example.dialogue_id) if example.dialogue_id else example.example_id
-        groups[name, example.speaker_id].append(example)
+        groups[told_alike(example)].append(example)
     order = sorted(groups, key=lambda key: (key[0], key[1] or ""))
     Random(seed).shuffle(order)
     found: list[Example] = []
     for key in order:
         if len(found) + len(groups[key]) <= most:
             found += groups[key]
-    return found
+    return found or groups[order[0]][:most]
+
+
+def _in_order(examples: Sequence[Example]) -> list[Example]:
+    """Longest first, each with those that it is compared with, so that none has to be kept for long."""
+    longest: dict[tuple[str, str | None], float] = defaultdict(float)
+    for example in examples:
+        longest[told_alike(example)] = max(longest[told_alike(example)], example.duration_s or 0.0)
+    return sorted(examples, key=lambda e: (-longest[told_alike(e)], told_alike(e)[0], e.speaker_id or "", e.example_id))
 
 
 def _model_folder(root: str, name: str, stage: str) -> str:

@@ -54,7 +54,8 @@ def find_sources(config: TrainEmosdsConfig, stage: Stage) -> Sources:
     units: tuple[str, ...] = ()
     if config.model.inputs != "text":
         missing = [folder for name, folder in manifest["corpora"].items() if name not in manifest["units"]]
-        found = {*manifest["units"].values(), *(find_units(root, storage.read_manifest(folder)["corpus"]) for folder in missing)}
+        corpora = [storage.read_manifest(folder)["corpus"] for folder in missing]
+        found = {*manifest["units"].values(), *(find_units(root, corpus, manifest["codebook"]) for corpus in corpora)}
         units = tuple(map(absolute, config.units)) or tuple(sorted(found))
     before = _predecessor(config, root, stage)
     return Sources(examples, units, before, saved_at(before) if before else 0)

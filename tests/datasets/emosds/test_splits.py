@@ -130,3 +130,12 @@ def test_limits_are_drawn_by_group():
     assert {counts["train", emotion] for emotion in EMOTIONS} == {7}
     assert {counts["test", emotion] for emotion in EMOTIONS} == {20}
     assert found == [e for e in examples if e in found]
+
+
+def test_variants_of_a_dialogue_are_drawn_together():
+    examples, _ = dialogue_examples(esd_rows(4, 40), scenarios(40), EMOTIONS)
+    found = splits.capped(examples, {"train": 5, "test": 6}, 1, lambda e: e.emotion, splits.told_alike)
+    assert set(Counter(splits.told_alike(e) for e in found).values()) == {2}
+    counts = Counter((e.split, e.emotion) for e in found)
+    assert {count for (split, _), count in counts.items() if split == "test"} <= {4, 5, 6}
+    assert max(count for (split, _), count in counts.items() if split == "train") == 5

@@ -133,3 +133,44 @@ def test_lines_are_exported_as_published(heard):
     assert residuals.dtype == np.float32
     assert residuals.shape == (third["residual_length"], 4)
     assert [read_examples(result["folder"], s, "train") != [] for s in STAGES] == [True] * 3
+
+
+def encode(root: Path, corpus: str, codebook: str) -> None:
+    """Units of a corpus, all the same, of a codebook."""
+    rows = {"esd": esd_rows(10, 25), "librispeech": librispeech_rows()}[corpus]
+    clips = {row.utterance_id: SpeechUnits.of([1, 2, 2]) for row in rows}
+    write_store(root / "features" / "units" / corpus / f"{codebook[:2]}-{len(clips)}", clips, codebook * 64)
+
+
+def test_units_of_several_codebooks_are_told_apart(tmp_path):
+    write_toy(tmp_path, sentences=25)
+    for corpus, codebook in (("esd", "a"), ("librispeech", "a"), ("esd", "b")):
+        encode(tmp_path, corpus, codebook)
+    assert assemble.plan(settings(tmp_path)).codebook == "a" * 64, "the only one of both corpora"
+
+    encode(tmp_path, "librispeech", "b")
+    with pytest.raises(RapportError, match=r"several codebooks .*esd: aaaaaaaaaaaa, bbbbbbbbbbbb.*--codebook"):
+        assemble.plan(settings(tmp_path))
+    plan = assemble.plan(settings(tmp_path, codebook="bbbbbb"))
+    assert plan.codebook == "b" * 64
+    assert {storage.read_manifest(folder)["features"]["codebook_hash"] for folder in plan.units.values()} == {"b" * 64}
+
+    storage.write_json(str(tmp_path / "features" / "units" / "toy" / "codebook.json"), {"hash": "a" * 64})
+    assert assemble.plan(settings(tmp_path)).codebook == "a" * 64, "called like the build"
+    assert assemble.plan(settings(tmp_path, name="other", codebook="toy")).codebook == "a" * 64
+    with pytest.raises(RapportError, match="toy"):
+        assemble.plan(settings(tmp_path, name="other"))
+    with pytest.raises(RapportError, match="codebook 'absent' is none"):
+        assemble.plan(settings(tmp_path, codebook="absent"))
+
+
+def test_corpora_of_different_codebooks_are_not_built_together(tmp_path):
+    write_toy(tmp_path, sentences=25)
+    encode(tmp_path, "esd", "a")
+    encode(tmp_path, "librispeech", "b")
+    with pytest.raises(RapportError, match="no codebook that all of them share"):
+        assemble.plan(settings(tmp_path))
+    plan = assemble.plan(settings(tmp_path, codebook="aaaaaa"))
+    assert set(plan.units) == {"esd"}
+    result = run(settings(tmp_path, codebook="aaaaaa"))
+    assert any("no units of codebook aaaaaaaaaaaa of librispeech" in warning for warning in result["warnings"])
