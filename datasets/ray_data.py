@@ -55,9 +55,10 @@ def map_on_actors(
     room = resources.get("GPU", 0) / gpus_per_actor if gpus_per_actor else resources.get("CPU", 1)
     # A block is the least that an actor can be given: more actors than items would only start.
     pool = min(actors or max(int(room), 1), len(items))
+    made: Any = worker  # Ray's types know functions alone here
     with quiet():
         dataset = ray.data.from_items(list(items), override_num_blocks=len(items)).map(
-            worker,
+            made,
             fn_constructor_kwargs=dict(arguments),
             compute=ActorPoolStrategy(size=pool),
             num_cpus=None if gpus_per_actor else 1,
