@@ -12,8 +12,6 @@ CONFIG = TrainSerConfig
 JOB = "train_ser"
 METRIC = "uar"
 MODE = "max"
-BUDGET = "training.epochs"
-"""What a trial spends, and a bad one spends less of."""
 
 SPACE = {
     "training.optim.lr": tune.loguniform(4e-4, 1e-2),
@@ -42,6 +40,11 @@ SPACE = {
     "model.encoder.layer_weights": tune.choice([False, True]),
     "model.feature_mask.p": tune.uniform(0.0, 0.8),
 }
+
+
+def budget(base: TrainSerConfig) -> int:
+    """Epochs of a whole trial; a bad one gets fewer."""
+    return base.training.epochs
 
 
 def applies(field: str, base: TrainSerConfig) -> bool:

@@ -23,7 +23,8 @@ from rapport.ray_jobs.tuning.config import TuneModelConfig
 STUDY, TRIALS, WORK, PRESET = "study.json", "trials", "work", "best.yaml"
 TRIAL_NAME = "trial"
 # Says where and what on rather than how: no part of a preset.
-_PLACE = ("storage", "name", "fresh", "seed", "corpora", "test_corpora", "split", "workers", "tracking", "test")
+_PLACE = ("storage", "name", "fresh", "seed", "workers", "tracking")
+_MATERIAL = ("corpora", "test_corpora", "split", "test", "data", "units", "stage", "start_from")
 
 State = Literal["running", "finished", "stopped", "failed"]
 
@@ -78,10 +79,7 @@ class Study:
     @property
     def budget(self) -> int:
         """Epochs of a whole trial."""
-        value: Any = self.base
-        for part in self.space.BUDGET.split("."):
-            value = getattr(value, part)
-        return int(value)
+        return int(self.space.budget(self.base))
 
     def settings(self, params: Mapping[str, Any]) -> Any:
         """The settings of the trial with these parameters.
@@ -124,7 +122,7 @@ class Study:
         """The trial's settings as a sparse preset of the job: what differs from the defaults, and nothing about place or data."""
         settings = with_values(self.base, record.params).model_dump(mode="json")
         sparse = _difference(settings, type(self.base)().model_dump(mode="json"))
-        kept = {key: value for key, value in sparse.items() if key not in _PLACE}
+        kept = {key: value for key, value in sparse.items() if key not in _PLACE + _MATERIAL}
         score = "not evaluated" if record.score is None else f"{self.space.METRIC} {record.score:.4f} on validation"
         head = f"# Found by tune_model --space {self.space.__name__.rsplit('.', 1)[-1]}: {score}, best of {record.epochs} epochs.\n"
         return head + yaml.safe_dump(kept, sort_keys=False, allow_unicode=True)

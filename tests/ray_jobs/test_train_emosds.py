@@ -13,12 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
+import yaml
 
 from rapport.core import storage
 from rapport.core.config import ConfigError, dump_config
 from rapport.core.errors import RapportError
 from rapport.models.emosds.pretrained import from_pretrained
 from rapport.ray_jobs.train_emosds import run
+from rapport.ray_jobs.tune_model import run as search
+from rapport.ray_jobs.tuning.config import TuneModelConfig
 from tests.ray_jobs.emosds_training.toy import build_toy, settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -150,3 +153,29 @@ def test_two_workers_learn_what_one_learns_under_every_strategy(strategy, whole,
     mine, theirs = weights(stage["model"]), weights(alone["model"])
     assert mine.keys() == theirs.keys()
     assert all(np.abs(mine[name] - theirs[name]).max() < 0.02 for name in theirs)
+
+
+@pytest.mark.slow
+def test_a_search_tries_settings_of_a_stage_and_writes_a_preset_that_trains(whole, root, tmp_path):
+    base = settings(root, "searched", training={"epochs": 2, "save_every_steps": 0})
+    (tmp_path / "base.yaml").write_text(dump_config(base))
+    asked = {
+        "space": "emosds",
+        "storage": str(root),
+        "base": str(tmp_path / "base.yaml"),
+        "settings": ["stage=2", "start_from=whole-stage-1"],
+        "fields": "stage_2.training.optim.lr",
+        "samples": 2,
+        "random_samples": 1,
+        "grace": 2,
+        "concurrent": 1,
+    }
+    found = search(TuneModelConfig.model_validate(asked))
+    assert found["trials"] == {"finished": 2}
+    assert found["epochs"] == 2
+    preset = yaml.safe_load(Path(found["preset"]).read_text())
+    assert preset["stage_2"]["training"]["optim"]["lr"] == found["params"]["stage_2.training.optim.lr"]
+    assert not {"data", "units", "stage", "start_from", "storage", "name"} & preset.keys()
+    losses = [record["validation"]["loss"] for record in history({"folder": f"{found['best_trial']}/runs/train_emosds/trial/stage-2"})]
+    assert found["score"] == min(losses)
+    assert run(settings(root, "found", **{**preset, "stage": "2", "start_from": "whole-stage-1"}))["validation"]["loss"] == found["score"]
