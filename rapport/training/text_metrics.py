@@ -193,46 +193,6 @@ class AnswerTally:
         return {"labels": list(self._emotions.labels), "counts": counts.tolist()}
 
 
-class ContrastTally:
-    """How well the two variants of a scenario are told apart: the same words after the same history by the same speaker, in two emotions.
-
-    Who does not hear the emotion answers both alike and gets at most one of the two right.
-    """
-
-    def __init__(self) -> None:
-        self._halves: dict[tuple[str, str | None], AnswerPair] = {}
-        self._by_speaker: dict[str, FloatArray] = {}
-
-    def add(self, scenario: str, pair: AnswerPair) -> None:
-        """Count one variant in; the second of a scenario and speaker completes a pair."""
-        key = (scenario, pair.speaker_id)
-        first = self._halves.pop(key, None)
-        if first is None:
-            self._halves[key] = pair
-            return
-        heard = all(p.given_emotion == p.emotion for p in (first, pair))
-        differ = first.reply_emotion != pair.reply_emotion
-        followed = differ and all(p.given_reply_emotion == p.reply_emotion for p in (first, pair))
-        row = np.array([heard, 1.0, followed, differ])
-        unit = pair.speaker_id or scenario
-        self._by_speaker[unit] = self._by_speaker[unit] + row if unit in self._by_speaker else row
-
-    def report(self, *, resamples: int = 2000, seed: int = 0) -> dict[str, Any] | None:
-        """`pairs`, those whose replies are to `differ` in emotion, and shares of both answers right: `heard` of all pairs by the user's
-        emotion, `followed` of those that are to differ by the reply's. None without a pair.
-        """
-        if not self._by_speaker:
-            return None
-        sums = np.stack([self._by_speaker[name] for name in sorted(self._by_speaker)])
-        total = sums.sum(0)
-
-        def shares(rows: FloatArray) -> dict[str, FloatArray]:
-            with np.errstate(invalid="ignore", divide="ignore"):
-                return {"heard": rows[..., 0] / rows[..., 1], "followed": rows[..., 2] / rows[..., 3]}
-
-        return {"pairs": int(total[1]), "differ": int(total[3]), **with_intervals(sums, shares, resamples, seed)}
-
-
 def with_intervals(
     sums: FloatArray, figures: Callable[[FloatArray], Mapping[str, FloatArray]], resamples: int, seed: int
 ) -> dict[str, dict[str, float]]:

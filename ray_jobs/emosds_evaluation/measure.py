@@ -18,7 +18,8 @@ from rapport.datasets.emosds.splits import scenario_of
 from rapport.ray_jobs.emosds_evaluation.answering import answers
 from rapport.ray_jobs.emosds_evaluation.config import EvaluateEmosdsConfig
 from rapport.ray_jobs.emosds_evaluation.subject import Contender, Subject
-from rapport.training.text_metrics import AnswerPair, AnswerTally, ContrastTally
+from rapport.training.contrasts import ContrastTally
+from rapport.training.text_metrics import AnswerPair, AnswerTally
 from rapport.training.text_scores import Score
 
 _SCORES = pa.map_(pa.string(), pa.float32())
@@ -98,6 +99,13 @@ class Measured:
             if dialogue := asked[row["example_id"]].dialogue_id:
                 self.contrast.add(scenario_of(dialogue), pair)
         return [_prediction(system, asked[row["example_id"]], row) for row in rows]
+
+    def minus(self, other: "Measured", resamples: int, seed: int) -> dict[str, dict[str, float]]:
+        """Each figure less the other's, with the interval of the difference."""
+        return {
+            **self.tally.minus(other.tally, resamples=resamples, seed=seed),
+            **self.contrast.minus(other.contrast, resamples=resamples, seed=seed),
+        }
 
     def report(self, resamples: int, seed: int) -> dict[str, Any]:
         """Everything about the contender, as plain JSON values."""

@@ -11,7 +11,7 @@ from sklearn.metrics import f1_score
 from transformers import BertConfig, BertModel, BertTokenizer
 
 from rapport.core.errors import RapportError
-from rapport.training.text_metrics import AnswerPair, AnswerTally, ContrastTally
+from rapport.training.text_metrics import AnswerPair, AnswerTally
 from rapport.training.text_scores import BertScore, Emotions, english_normaliser
 
 EMOTIONS = ("angry", "happy", "neutral", "sad", "surprised")
@@ -197,29 +197,3 @@ def test_a_difference_is_measured_on_the_same_speakers():
 def test_answers_to_other_questions_are_not_compared():
     with pytest.raises(ValueError, match="other questions"):
         tallied(some_pairs(20)).minus(tallied(some_pairs(24)))
-
-
-def variants(given: list[tuple[str, str]], speaker: str = "s") -> list[AnswerPair]:
-    wanted = [("sad", "sad"), ("happy", "happy")]
-    return [
-        AnswerPair(f"{speaker}{v}", speaker, "so", e, r, "well", given_emotion=ge, given_reply_emotion=gr)
-        for v, ((e, r), (ge, gr)) in enumerate(zip(wanted, given, strict=True))
-    ]
-
-
-def test_who_does_not_hear_gets_no_pair_right():
-    tally = ContrastTally()
-    for speaker, given in (("a", [("sad", "sad"), ("happy", "happy")]), ("b", [("sad", "sad"), ("sad", "sad")])):
-        for pair in variants(given, speaker):
-            tally.add("7", pair)
-    report = tally.report(resamples=100)
-    assert report is not None
-    assert (report["pairs"], report["differ"]) == (2, 2)
-    assert report["heard"]["value"] == report["followed"]["value"] == 0.5
-
-
-def test_half_a_pair_is_no_pair():
-    tally = ContrastTally()
-    assert tally.report() is None
-    tally.add("7", variants([("sad", "sad"), ("sad", "sad")])[0])
-    assert tally.report() is None

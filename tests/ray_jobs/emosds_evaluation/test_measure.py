@@ -60,7 +60,7 @@ def test_answers_become_figures(measured):
     assert report["figures"]["wer"]["value"] == 0
     assert report["figures"]["malformed"]["value"] == 0.25
     assert report["contrast"]["pairs"] == 2
-    assert report["contrast"]["followed"]["value"] == 0.5
+    assert report["contrast"]["reply_follows_emotion"]["value"] == 0.5
     assert report["teacher_forced"]["token_accuracy"] == 0.8
     assert report["teacher_forced"]["loss"] == 2.0
 

@@ -5,7 +5,7 @@ import pytest
 
 from rapport.core.examples import Example
 from rapport.core.schema import Turn
-from rapport.ray_jobs.reports.answers import answers_page, figure_range, figure_value, with_none
+from rapport.ray_jobs.reports.answers import answers_page, best, figure_range, figure_value, with_none
 
 
 def figure(value: float, low: float | None = None, high: float | None = None) -> dict:
@@ -27,7 +27,14 @@ def system(kind: str, wer: float, emotion: float) -> dict:
         "confusions": {"emotion": {"labels": ["happy", "sad"], "counts": [[15, 4, 1], [2, 18, 0]]}},
         "malformed_reasons": {"no tag before the <transcript>": 1},
         "interval": {"unit": "speaker", "units": 4, "resamples": 500, "level": 0.95},
-        "contrast": {"pairs": 20, "differ": 12, "heard": figure(0.75), "followed": figure(0.5, 0.4, 0.6)},
+        "contrast": {
+            "pairs": 20,
+            "differ": 12,
+            "differ_in_text": 14,
+            "heard": figure(0.75),
+            "reply_follows_emotion": figure(0.5, 0.4, 0.6),
+            "reply_text_follows": figure(0.6, 0.5, 0.7),
+        },
         "teacher_forced": {"token_accuracy": 0.913, "loss": 0.3, "perplexity": 1.35, "tokens": 900.0} if kind != "cascade" else None,
         "answers_per_s": 12.5,
     }
@@ -68,6 +75,8 @@ def test_all_systems_stand_side_by_side_with_ranges(metrics):
         "+50.0 %",
         "after whisper:base",
         "of 12 pairs",
+        "of 14 pairs",
+        "Reply emotion follows",
         "12.5",
     ):
         assert text in page, text
@@ -84,8 +93,28 @@ def test_what_models_and_users_write_is_escaped(metrics):
 
 
 def test_answers_without_emotion_are_a_class_that_is_never_wanted(metrics):
-    confusion = with_none(metrics["systems"]["full"]["confusions"]["emotion"])
-    assert confusion == {"labels": ["happy", "sad", "none"], "confusion": [[15, 4, 1], [2, 18, 0], [0, 0, 0]]}
+    found = with_none(metrics["systems"]["full"]["confusions"]["emotion"])
+    assert found["labels"] == ["happy", "sad", "none"]
+    assert found["confusion"] == [[15, 4, 1], [2, 18, 0], [0, 0, 0]]
+    happy = found["per_class"]["happy"]
+    assert (happy["recall"], happy["precision"], happy["support"]) == (15 / 20, 15 / 17, 20)
+    assert happy["f1"] == pytest.approx(2 * 15 / 37)
+    assert found["per_class"]["none"] == {"recall": None, "precision": 0.0, "f1": 0.0, "support": 0}
+
+
+def test_the_best_is_the_lowest_of_errors_and_the_highest_of_scores(metrics):
+    systems = metrics["systems"]
+    assert best(systems, "wer_normalised") == best(systems, "emotion_macro_f1") == "full"
+    assert best(systems, "bleu") is None, "equal"
+    assert best(systems, "absent") is None
+
+
+def test_systems_stand_in_the_order_in_which_they_were_named(metrics):
+    metrics["systems"] = {"another": metrics["systems"]["reader"], **metrics["systems"]}
+    metrics["differences"] = {"reader": {}, "another": {}}
+    page = answers_page(metrics, [])
+    head = page[page.index("Side by side") :]
+    assert head.index("full") < head.index("reader") < head.index("another")
 
 
 def test_a_stage_without_emotions_or_a_single_speaker_is_shown_too(metrics):
