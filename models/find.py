@@ -1,6 +1,8 @@
 """Which model folder is meant. Imports no torch."""
 
 import os
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from rapport.core import storage
 from rapport.core.errors import RapportError
@@ -8,10 +10,11 @@ from rapport.core.errors import RapportError
 _CONFIG = "config.json"  # written last by `rapport.models.saving`
 
 
-def find_model(chosen: str, kind: str, root: str | None = None) -> str:
+def find_model(chosen: str, kind: str, root: str | None = None, *, best: Callable[[Mapping[str, Any]], int] = lambda saved: 0) -> str:
     """The folder of a trained model: `chosen` (path or URI) when it is one, and the newest of its kind when `chosen` is empty.
 
-    The newest is looked for in `<root>/models/<kind>`; `root` is the storage root, from `RAPPORT_STORAGE` unless given.
+    The newest is looked for in `<root>/models/<kind>`; `root` is the storage root, from `RAPPORT_STORAGE` unless given. Of several, those
+    come first whose config.json `best` gives the highest number.
     Raises RapportError when there is none.
     """
     if chosen:
@@ -23,7 +26,7 @@ def find_model(chosen: str, kind: str, root: str | None = None) -> str:
     found = list(storage.completed(home, _CONFIG))
     if not found:
         raise RapportError(f"no model in {home}: train one with `python -m rapport.ray_jobs.train_{kind}`, or name a folder with --model")
-    return found[-1]
+    return max(reversed(found), key=lambda folder: best(storage.read_json(storage.join(folder, _CONFIG))))
 
 
 def storage_root() -> str:

@@ -39,7 +39,8 @@ class Args(Config):
     """What `build_app` takes."""
 
     model: str = ""
-    """Folder or URI of a trained model; empty takes the newest in the storage root of the replica's own computer."""
+    """Folder or URI of a trained model; empty takes the newest in the storage root of the replica's own computer, one
+    that hears and replies before others."""
     codebook: str = ""
     """Folder or URI of its codebook, for a model folder that holds none."""
     encoder: str = ""
@@ -99,6 +100,7 @@ def interface(args: Args) -> "FastAPI":
 
 def check_args(args: Args, storage: str) -> Args:
     """The settings with the model named. Raises RapportError when there is no such model: sooner and plainer than a replica can."""
+    from rapport.models.emosds.lineage import usefulness
     from rapport.models.find import find_model
 
-    return args.model_copy(update={"model": find_model(args.model, "emosds", storage)})
+    return args.model_copy(update={"model": find_model(args.model, "emosds", storage, best=usefulness)})

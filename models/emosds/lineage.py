@@ -1,6 +1,7 @@
 """What a model was made from, so that a stage never continues another codebook, another vocabulary or the wrong stage."""
 
-from typing import Self
+from collections.abc import Mapping
+from typing import Any, Self
 
 from pydantic import Field
 
@@ -44,3 +45,10 @@ class Lineage(Config):
             tokens_hash=tokens_hash,
             predecessors=(*self.predecessors, folder),
         )
+
+
+def usefulness(saved: Mapping[str, Any]) -> int:
+    """How much of a dialogue a model can do, by its config.json: 2 hears and replies, 1 hears, 0 reads words or has learned nothing."""
+    stage = saved.get("lineage", {}).get("stage", 0)
+    hears = saved.get("model", {}).get("inputs") != "text"
+    return (2 if stage == 3 else 1) if hears and stage else 0

@@ -26,9 +26,10 @@ class DialogueModel:
 
     def __init__(self, engine: Mapping[str, str], max_batch_size: int, wait_s: float) -> None:
         from rapport.models.emosds.engine import load_engine
+        from rapport.models.emosds.lineage import usefulness
         from rapport.models.find import find_model, saved_at, storage_root
 
-        folder = find_model(engine["model"], "emosds")
+        folder = find_model(engine["model"], "emosds", best=usefulness)
         where = {name: engine[name] for name in ("codebook", "encoder", "device")}
         self._engine: DialogueEngine = load_engine(folder, root=storage_root(), **where)
         self._facts = ModelFacts(self._engine.facts, saved_at(folder))

@@ -1,11 +1,12 @@
 """What is checked before an app is served."""
 
+import os
 import socket
 from pathlib import Path
 
 import pytest
 
-from rapport.core import plugins
+from rapport.core import plugins, storage
 from rapport.core.config import load_config
 from rapport.core.errors import RapportError
 from rapport.ray_jobs.serve_app import check_port, chosen_app, config_kind, last_error, run
@@ -56,6 +57,28 @@ def test_a_model_that_is_not_there_is_told_before_anything_starts(tmp_path: Path
         run(settings("--model", str(tmp_path / "absent")))
     with pytest.raises(RapportError, match="train_ser"):
         run(settings("--storage", str(tmp_path)))
+
+
+def test_the_newest_model_that_hears_and_replies_is_served(tmp_path: Path) -> None:
+    app = plugins.load("serve_apps", "sds")
+    home = tmp_path / "models" / "emosds"
+
+    def saved(name: str, stage: int, inputs: str) -> None:
+        storage.write_json(str(home / name / "config.json"), {"kind": "emosds", "model": {"inputs": inputs}, "lineage": {"stage": stage}})
+        os.utime(home / name / "config.json", (len(list(home.iterdir())),) * 2)
+
+    def chosen() -> str:
+        return Path(app.check_args(app.Args(), str(tmp_path)).model).name
+
+    saved("oracle", 3, "text")
+    assert chosen() == "oracle", "whose own error tells what it lacks"
+    saved("listener", 2, "units+residuals")
+    assert chosen() == "listener"
+    saved("older", 3, "units")
+    saved("newer", 3, "units+residuals")
+    saved("begun", 1, "units+residuals")
+    assert chosen() == "newer"
+    assert app.check_args(app.Args(model=str(home / "older")), str(tmp_path)).model == str(home / "older")
 
 
 def test_a_port_that_is_taken_is_named() -> None:
