@@ -6,11 +6,10 @@ The front matter is in Hugging Face form, so that a model folder can be pushed t
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 
-from rapport.core.schema import Utterance
 from rapport.datasets.card import has_card, read_card
 from rapport.ray_jobs.reports.page import render
 
@@ -22,6 +21,15 @@ _LICENCES = {
     "ODbL 1.0": "odbl",
     "CC0 1.0": "cc0-1.0",
 }
+
+
+class Heard(Protocol):
+    """What a card counts: utterances, or examples of them."""
+
+    @property
+    def speaker_id(self) -> str | None: ...
+    @property
+    def duration_s(self) -> float | None: ...
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,7 @@ class TrainingData:
     hours: float | None = None
 
 
-def training_data(name: str, rows: Sequence[Utterance] | None = None) -> TrainingData:
+def training_data(name: str, rows: Sequence[Heard] | None = None) -> TrainingData:
     """What is known of a corpus: its card, and the counts of the training rows."""
     counts: dict[str, Any] = {}
     if rows is not None:
@@ -69,7 +77,7 @@ def model_card(
     languages = sorted({tag.split("-")[0] for corpus in trained_on for tag in corpus.languages})
     front: dict[str, Any] = {
         **({"language": languages} if languages else {}),
-        **_licence(trained_on),
+        **shared_licence(trained_on),
         "library_name": "rapport",
         "pipeline_tag": "audio-classification",
         "tags": ["speech", "speech-emotion-recognition", "audio-classification"],
@@ -97,8 +105,8 @@ def model_card(
     )
 
 
-def _licence(corpora: Sequence[TrainingData]) -> dict[str, str]:
-    """The licence that all corpora share; without one, whoever passes the model on must look at each."""
+def shared_licence(corpora: Sequence[TrainingData]) -> dict[str, str]:
+    """The licence that all corpora share, as front matter; without one, whoever passes the model on must look at each."""
     found = {_LICENCES.get(corpus.licence) for corpus in corpora}
     shared = found.pop() if len(found) == 1 else None
     return {"license": shared} if shared else {"license": "other", "license_name": "see-training-data"}
