@@ -57,7 +57,7 @@ def test_each_stage_learns_and_starts_from_the_one_before(root):
 
 
 def test_the_length_of_an_example_is_known_without_its_speech(root):
-    for stage, before in ((1, ""), (2, "random-1"), (3, "random-2")):
+    for stage, before in zip(STAGES, ("", "random-1", "random-2"), strict=True):
         run, sources = prepared(settings(root, "lengths", stage=str(stage), start_from=before), stage)
         train, validation = read_stage(run, sources, start_model(run, sources)[0].collator())
         for side in (train, validation):
