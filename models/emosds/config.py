@@ -31,6 +31,8 @@ class EmbeddedLlamaConfig(Config):
     """Longest sequence."""
     tied: bool = True
     """Share the input and output embeddings."""
+    initializer_range: float = Field(default=0.06, gt=0, le=1)
+    """Standard deviation of the first weights: near 1 / sqrt(hidden). At the 0.02 of large models, a small one learns words far later."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -63,6 +63,7 @@ def llama_config(config: EmbeddedLlamaConfig, tokenizer: PreTrainedTokenizerFast
         num_key_value_heads=config.heads,
         max_position_embeddings=config.max_positions,
         tie_word_embeddings=config.tied,
+        initializer_range=config.initializer_range,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
