@@ -52,7 +52,7 @@ def test_settings_are_configuration_whose_defaults_work(app) -> None:
 
 @pytest.mark.parametrize("name", APPS)
 def test_building_touches_no_network_disk_or_device(name: str, repository: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", BUILD, name], cwd=repository, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", BUILD, name], cwd=repository, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr[-2000:]
 
 

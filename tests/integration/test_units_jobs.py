@@ -23,7 +23,7 @@ from rapport.ray_jobs.speech_features.config import ExtractFeaturesConfig, FitUn
 
 CLIPS = 12
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def prepare(root: Path, audio: Path, **split: object) -> PreparedCorpus:

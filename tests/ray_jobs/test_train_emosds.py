@@ -3,10 +3,12 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,15 @@ from rapport.core import storage
 from rapport.core.config import ConfigError, dump_config
 from rapport.core.errors import RapportError
 from rapport.models.emosds.pretrained import from_pretrained
+from rapport.ray_jobs.emosds_training.run_folder import stage_folder
+from rapport.ray_jobs.emosds_training.sources import find_sources
 from rapport.ray_jobs.train_emosds import run
+from rapport.ray_jobs.training_runs import run_folder
 from rapport.ray_jobs.tune_model import run as search
 from rapport.ray_jobs.tuning.config import TuneModelConfig
 from tests.ray_jobs.emosds_training.toy import build_toy, settings
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -48,7 +55,6 @@ def weights(model: str) -> dict[str, np.ndarray]:
     return {f"{path.name}/{name}": tensor for path in files for name, tensor in safetensors.numpy.load_file(path).items()}
 
 
-@pytest.mark.slow
 def test_three_stages_leave_three_models_that_know_where_they_come_from(whole, root):
     folders = [root / "models/emosds" / f"whole-stage-{stage}" for stage in (1, 2, 3)]
     models = [from_pretrained(folder) for folder in folders]
@@ -64,7 +70,6 @@ def test_three_stages_leave_three_models_that_know_where_they_come_from(whole, r
     assert list(whole["stages"]) == ["1", "2", "3"]
 
 
-@pytest.mark.slow
 def test_a_stage_leaves_curves_figures_and_its_settings(whole):
     for stage in whole["stages"].values():
         folder = Path(stage["folder"])
@@ -81,7 +86,6 @@ def test_a_stage_leaves_curves_figures_and_its_settings(whole):
     assert first["trained_parameters"] < first["parameters"]
 
 
-@pytest.mark.slow
 def test_frozen_layers_stay_as_they_were_and_the_scale_of_residuals_is_fitted_once(whole, root):
     first, second, third = (weights(str(root / "models/emosds" / f"whole-stage-{stage}")) for stage in (1, 2, 3))
     scale = "model.safetensors/mean"
@@ -94,7 +98,6 @@ def test_frozen_layers_stay_as_they_were_and_the_scale_of_residuals_is_fitted_on
             assert np.array_equal(third[name], tensor), name
 
 
-@pytest.mark.slow
 def test_finished_stages_are_left_as_they_are_and_other_settings_refused(whole, root):
     before = (Path(whole["stages"]["2"]["folder"]) / "metrics.jsonl").stat().st_mtime_ns
     assert run(settings(root, "whole")) == json.loads(json.dumps(whole))
@@ -103,18 +106,19 @@ def test_finished_stages_are_left_as_they_are_and_other_settings_refused(whole, 
         run(settings(root, "whole", training={"epochs": 4}))
 
 
-@pytest.mark.slow
 def test_a_stage_is_trained_anew_when_the_one_before_was(whole, root):
-    again = run(settings(root, "chain", stage="1"))
-    run(settings(root, "chain", stage="2", training={"epochs": 1}))
-    time.sleep(1.1)  # models are told apart by the second
-    run(settings(root, "chain", stage="1", fresh=True))
-    assert list(Path(again["folder"]).glob("stage-1.before-*"))
+    models = root / "models" / "emosds"
+    shutil.copytree(models / "whole-stage-1", models / "chain-stage-1")
+    second = settings(root, "chain", stage="2")
+    folder = stage_folder(str(root), "chain", 2)
+    run_folder.begin(folder, second, asdict(find_sources(second, 2)))
+    storage.write_json(storage.join(folder, run_folder.RESULT), {})
+    run(settings(root, "chain", stage="1", training={"epochs": 1}, fresh=True))
+    assert list(models.glob("chain-stage-1.before-*"))
     with pytest.raises(RapportError, match=r"stage 2 was begun from .* trained anew since"):
-        run(settings(root, "chain", stage="2", training={"epochs": 1}))
+        run(second)
 
 
-@pytest.mark.slow
 def test_killed_at_a_random_step_and_run_again_it_ends_as_if_never_killed(whole, root, tmp_path):
     config = settings(root, "killed", stage="1")
     path = tmp_path / "killed.yaml"
@@ -132,6 +136,7 @@ def test_killed_at_a_random_step_and_run_again_it_ends_as_if_never_killed(whole,
     second = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert second.returncode == 0, second.stderr
     result = json.loads(second.stdout.splitlines()[-1])["stages"]["1"]
+    assert result["resumed"]
     assert history(result) == history(whole["stages"]["1"])
     mine, theirs = (weights(model) for model in (result["model"], whole["stages"]["1"]["model"]))
     assert mine.keys() == theirs.keys()
@@ -139,7 +144,6 @@ def test_killed_at_a_random_step_and_run_again_it_ends_as_if_never_killed(whole,
         assert np.array_equal(mine[name], tensor), name
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp", "deepspeed"])
 def test_two_workers_learn_what_one_learns_under_every_strategy(strategy, whole, root):
     workers = {"count": 2, "cpus": 1, "use_gpu": "no"}
@@ -155,7 +159,6 @@ def test_two_workers_learn_what_one_learns_under_every_strategy(strategy, whole,
     assert all(np.abs(mine[name] - theirs[name]).max() < 0.02 for name in theirs)
 
 
-@pytest.mark.slow
 def test_a_search_tries_settings_of_a_stage_and_writes_a_preset_that_trains(whole, root, tmp_path):
     base = settings(root, "searched", training={"epochs": 2, "save_every_steps": 0})
     (tmp_path / "base.yaml").write_text(dump_config(base))

@@ -15,6 +15,8 @@ from rapport.training.sft import LanguageProgress, train_language_model
 from tests.training.toy_language import Speller, toy_config, toy_data
 from tests.training.two_workers import COMMON, KINDS
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
 ROOT = Path(__file__).resolve().parents[2]
 HANDOVERS = [f"{before}-to-{after}" for before, after in zip(KINDS, [*list(KINDS)[1:], next(iter(KINDS))], strict=True)]
 
@@ -37,7 +39,7 @@ def trained(tmp_path_factory) -> Path:
         for rank in range(2)
     ]
     try:
-        codes = [worker.wait(timeout=300) for worker in workers]
+        codes = [worker.wait(timeout=800) for worker in workers]
     finally:
         for worker in workers:
             worker.kill()
@@ -57,7 +59,6 @@ def told(folder: Path, name: str) -> dict:
     return json.loads((folder / f"{name}.json").read_text())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", [*KINDS, *HANDOVERS])
 def test_two_workers_learn_what_one_learns_whatever_they_share(trained, alone, name):
     found, reference = told(trained, name), told(trained, "ddp")
@@ -72,7 +73,6 @@ def test_two_workers_learn_what_one_learns_whatever_they_share(trained, alone, n
         assert found["weights"][key] == pytest.approx(sums, rel=1e-4, abs=1e-4), key
 
 
-@pytest.mark.slow
 def test_checkpoints_of_all_strategies_hold_the_same_whole_tensors(trained):
     reference = load_checkpoint(trained / "ddp", LanguageProgress)
     for kind in KINDS:
