@@ -5,6 +5,7 @@
 
 PYTHON ?= python3
 ARGS ?=
+STORAGE ?= $(or $(RAPPORT_STORAGE),$(HOME)/rapport)
 
 UV := .uv/bin/uv
 PY := .venv/bin/python
@@ -16,13 +17,25 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export RAY_ENABLE_UV_RUN_RUNTIME_ENV := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check serve bench setup
+.PHONY: help quickstart emosds test check serve bench setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 quickstart: $(SYNCED) ## corpus -> prepare -> train -> evaluate -> serve on this computer; ARGS=--exit ends after the report
 	@$(PY) -m rapport.ray_jobs.quickstart $(ARGS)
+
+emosds: $(SYNCED) ## speech language model from nothing: corpora -> units -> three stages -> evaluation; STORAGE=folder for its outputs
+	@set -e; job() { echo "== $$*"; $(PY) -m rapport.ray_jobs."$$@" --storage "$(STORAGE)"; }; \
+	job make_corpus --config librispeech; \
+	job make_corpus --config esd; \
+	job prepare_corpus --config librispeech --corpus.root "$(STORAGE)/synthetic/librispeech"; \
+	job prepare_corpus --config esd --corpus.root "$(STORAGE)/synthetic/esd"; \
+	job fit_units --config embedded; \
+	job extract_features --config embedded; \
+	job build_emosds --config embedded --dialogues "$(STORAGE)/synthetic/esd/EmoSC_dialogues.jsonl"; \
+	job train_emosds --config embedded; \
+	job evaluate_emosds --models embedded --data embedded
 
 test: $(SYNCED) ## every test, on CPU, without network; ARGS="-k storage" picks some
 	@$(PY) -m pytest $(ARGS)

@@ -50,6 +50,11 @@ class TrainEmosdsConfig(JobConfig):
     tracking: TrackingConfig = TrackingConfig()
     """Curves."""
 
+    @field_validator("stage", mode="before")
+    @classmethod
+    def _numbered(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) else value
+
     @field_validator("units", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:

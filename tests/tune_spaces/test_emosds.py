@@ -21,7 +21,7 @@ def test_a_model_is_searched_as_a_whole_where_its_first_stage_is_trained():
 
 
 def test_a_later_stage_is_searched_alone_and_leaves_the_model_as_it_is():
-    settings = base(stage="2", **{"stage_2.training.epochs": 17})
+    settings = base(stage=2, **{"stage_2.training.epochs": 17})
     fields = searched(settings)
     assert fields
     assert all(field.startswith("stage_2.") for field in fields)
