@@ -94,7 +94,8 @@ def test_interval_equals_a_plain_loop_over_resampled_speakers():
     slow = []
     for _ in range(2000):
         drawn = np.concatenate([rows[name] for name in random.choice(names, len(names))])
-        slow.append(recall_score(targets[drawn], predictions[drawn], average="macro"))
+        # As recall_score(..., average="macro"), which takes a hundred times as long over checking what it is given.
+        slow.append(np.mean([(predictions[drawn] == k)[targets[drawn] == k].mean() for k in np.unique(targets[drawn])]))
     fast = bootstrap_interval(targets, predictions, speakers, 4, resamples=4000)["uar"]
     assert fast == pytest.approx(np.percentile(slow, [2.5, 97.5]), abs=0.01)
 
