@@ -112,8 +112,8 @@ def write_units(root: Path, clusters: int = 9, width: int = 4) -> None:
         write_store(root / "features" / "units" / rows[0].corpus / "0", clips, clusters=clusters)
 
 
-def write_model(folder: Path, *, inputs: str = "units+residuals", stage: int = 3, seed: int = 0) -> Path:
-    """A model of random weights for `write_units`, as if trained up to a stage."""
+def write_model(folder: Path, *, inputs: str = "units+residuals", stage: int = 3, seed: int = 0, tokens: int = 0) -> Path:
+    """A model of random weights for `write_units`, as if trained up to a stage; its vocabulary is enlarged to `tokens`."""
     from rapport.models.emosds.config import EmosdsConfig
     from rapport.models.emosds.lineage import Lineage
     from rapport.models.emosds.pretrained import build_model, save_pretrained
@@ -131,6 +131,8 @@ def write_model(folder: Path, *, inputs: str = "units+residuals", stage: int = 3
         }
     )
     model = build_model(config, [sentence(i) for i in range(40)], seed)
+    if tokens:
+        model.base.resize_token_embeddings(tokens, mean_resizing=False)
     codebook = None if inputs == "text" else "0" * 64
     sign = "centroid-frame" if "residuals" in inputs else None
     lineage = Lineage(stage=stage, codebook_hash=codebook, residual_sign=sign, tokens_hash=model.manifest.hash)

@@ -47,6 +47,15 @@ def test_pairs_are_drawn_together(toy_root):
     assert subject.examples != choose_subject(settings(toy_root, max_examples=5, seed=1)).examples
 
 
+def test_examples_come_longest_first_and_variants_one_after_the_other(toy_root):
+    examples = choose_subject(settings(toy_root)).examples
+    pairs = [(scenario_of(e.dialogue_id or ""), e.speaker_id) for e in examples]
+    assert pairs[::2] == pairs[1::2]
+    assert len(set(pairs)) == len(pairs) / 2
+    lengths = [e.duration_s or 0 for e in examples]
+    assert lengths == sorted(lengths, reverse=True)
+
+
 def test_earlier_stages_can_be_asked_of_a_model(toy_root):
     assert choose_subject(settings(toy_root, stage="1", models="full")).stage == 1
     assert choose_subject(settings(toy_root, models="early")).stage == 1
