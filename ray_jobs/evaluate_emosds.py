@@ -6,6 +6,7 @@
 
 The first model is the one in question; others are trained with `inputs` units, residuals or text, and a cascade reads the words of a
 recogniser. The result lies in <storage>/runs/evaluate_emosds/<name>/: index.html to read, metrics.json, predictions.parquet.
+The model card goes into the folder of the first model.
 """
 
 import sys
@@ -37,11 +38,13 @@ def run(config: EvaluateEmosdsConfig) -> dict[str, Any]:
     metrics = outputs.figures(subject, measured, config)
     storage.write_json(storage.join(folder, outputs.METRICS), metrics)
     page = outputs.write_page(folder, subject, measured, metrics)
+    card = outputs.write_card(subject, metrics, config) if config.write_card else None
     _say(f"{outputs.summary(metrics['systems'][first])}; see {page}")
     return {
         "folder": folder,
         "name": folder.rsplit("/", 1)[-1],
         "page": page,
+        "card": card,
         **metrics["about"],
         "systems": {name: outputs.brief(found) for name, found in metrics["systems"].items()},
     }

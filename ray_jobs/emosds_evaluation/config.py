@@ -60,6 +60,8 @@ class EvaluateEmosdsConfig(JobConfig):
     """GPU share of each; 1 when the cluster has a GPU, unless told."""
     resamples: int = Field(default=2000, ge=100)
     """Bootstrap draws behind the intervals."""
+    write_card: bool = True
+    """Write the model card into the folder of the first model."""
     shown: int = Field(default=24, ge=0)
     """Answers to show on the page, drawn by the seed."""
 

@@ -14,7 +14,7 @@ from rapport.ray_jobs.evaluate_emosds import run as evaluate
 from tests.toy_emosds import write_model, write_toy, write_units
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-SYSTEMS = ["full", "units", "text", "pocketsphinx+text"]
+SYSTEMS = ["full", "units", "residuals", "text", "pocketsphinx+text"]
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     dialogues = write_toy(folder, sentences=30)
     write_units(folder)
     build(BuildEmosdsConfig(storage=str(folder), dialogues=str(dialogues)))
-    for name, inputs in (("text", "text"), ("units", "units"), ("full", "units+residuals")):
+    for name, inputs in (("text", "text"), ("residuals", "residuals"), ("units", "units"), ("full", "units+residuals")):
         write_model(folder / "models" / "emosds" / name, inputs=inputs)
     return folder
 
@@ -34,7 +34,7 @@ def evaluated(root: Path, ray_cluster: dict[str, float]) -> dict:
         EvaluateEmosdsConfig.model_validate(
             {
                 "storage": str(root),
-                "models": "full,units,text",
+                "models": "full,units,residuals,text",
                 "cascade": {"transcriber": "pocketsphinx"},
                 "generation": {"max_new_tokens": 24, "constrained": True},
                 "max_examples": 6,
@@ -66,14 +66,19 @@ def test_figures_are_written_with_intervals_and_the_proxy_under_its_name(evaluat
     assert 0 <= full["teacher_forced"]["token_accuracy"] <= 1
     assert metrics["systems"]["pocketsphinx+text"]["teacher_forced"] is None
     assert set(metrics["differences"]) == set(SYSTEMS[1:])
+    for difference in metrics["differences"].values():
+        gain = difference["emotion_macro_f1"]
+        assert gain["low"] <= gain["value"] <= gain["high"]
+        assert "reply_follows_emotion" in difference
     assert full["contrast"]["pairs"] == evaluated["examples"] / 2
+    assert evaluated["systems"]["full"]["reply_follows_emotion"] == full["contrast"]["reply_follows_emotion"]["value"]
     assert evaluated["systems"]["full"]["teacher_forced_token_accuracy"] == full["teacher_forced"]["token_accuracy"]
 
 
 def test_who_reads_words_answers_identical_words_alike(evaluated):
     metrics = json.loads((Path(evaluated["folder"]) / "metrics.json").read_text())
     assert metrics["systems"]["text"]["contrast"]["heard"]["value"] == 0
-    assert metrics["systems"]["text"]["contrast"]["followed"]["value"] == 0
+    assert metrics["systems"]["text"]["contrast"]["reply_follows_emotion"]["value"] == 0
 
 
 def test_the_page_holds_every_system_and_answers_to_read(evaluated):
@@ -83,11 +88,29 @@ def test_the_page_holds_every_system_and_answers_to_read(evaluated):
     assert "We&#39;ve seen the boat" in page
 
 
-def test_the_first_stage_is_evaluated_without_emotions(root, ray_cluster):
-    config = {"storage": str(root), "models": "full", "stage": "1", "generation": {"max_new_tokens": 16}, "actors": 1, "resamples": 100}
+def test_the_first_model_gets_a_card_with_all_systems(evaluated):
+    assert evaluated["card"].endswith("models/emosds/full/README.md")
+    card = Path(evaluated["card"]).read_text()
+    assert all(f"{name} (" in card for name in SYSTEMS[1:])
+
+
+@pytest.mark.parametrize("stage", ["1", "2"])
+def test_earlier_stages_are_evaluated_by_what_they_ask_for(root, ray_cluster, stage):
+    config = {
+        "storage": str(root),
+        "models": "full",
+        "stage": stage,
+        "generation": {"max_new_tokens": 16},
+        "max_examples": 8,
+        "actors": 1,
+        "resamples": 100,
+        "write_card": False,
+    }
     result = evaluate(EvaluateEmosdsConfig.model_validate(config))
-    assert result["stage"] == 1
-    assert set(result["systems"]["full"]) >= {"wer", "malformed"}
-    assert "emotion_macro_f1" not in result["systems"]["full"]
-    assert result["name"] == "full-default-stage1-test"
+    assert result["stage"] == int(stage)
+    assert result["name"] == f"full-default-stage{stage}-test"
+    found = result["systems"]["full"]
+    assert set(found) >= {"wer", "malformed"}
+    assert ("emotion_macro_f1" in found) == (stage == "2")
+    assert not {"bleu", "reply_emotion_macro_f1", "reply_follows_emotion"} & set(found)
     shutil.rmtree(result["folder"])
