@@ -11,7 +11,7 @@ cannot be used gets a row that says why, and ends the job with status 1 once eve
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,12 +20,12 @@ import tyro
 from pydantic import Field
 
 from rapport.core import storage
-from rapport.core.audio import AudioError, AudioLimits, Speech, load_speech
+from rapport.core.audio import AudioError, AudioLimits, Speech
 from rapport.core.config import JobConfig
 from rapport.core.errors import RapportError
 from rapport.core.progress import progress
-from rapport.datasets.scan import AUDIO_SUFFIXES
 from rapport.models.find import find_model
+from rapport.ray_jobs.audio_files import find_files, speech_of
 from rapport.ray_jobs.runtime import job
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def run(config: PredictSerConfig) -> dict[str, Any]:
     rows: list[Row] = []
     with progress("predict", len(paths)) as advance, ThreadPoolExecutor(config.threads) as pool:
         for group in (paths[first : first + _GROUP] for first in range(0, len(paths), _GROUP)):
-            found = predict_group(predictor, group, list(pool.map(lambda path: _load(path, config.limits), group)), config)
+            found = predict_group(predictor, group, list(pool.map(lambda path: speech_of(path, config.limits), group)), config)
             if config.out == "-":
                 print(*(json.dumps(row, ensure_ascii=False) for row in found), sep="\n", flush=True)
             rows += found
@@ -89,23 +89,6 @@ def run(config: PredictSerConfig) -> dict[str, Any]:
         told = "\n".join(f"  {row['path']}: {row['reason']}: {row['error']}" for row in bad[:10])
         raise RapportError(f"{len(bad)} of {len(rows)} files cannot be used (max_bad_fraction is {config.max_bad_fraction:g}):\n{told}")
     return {"model": folder, "files": len(rows), "bad": len(bad), "out": config.out}
-
-
-def find_files(inputs: Sequence[str]) -> Iterator[str]:
-    """The files themselves, and every audio file below the folders.
-
-    Raises RapportError for a folder without audio, and when there is no input at all.
-    """
-    if not inputs:
-        raise RapportError("no input: name audio files or folders")
-    for given in inputs:
-        if not storage.is_folder(given):
-            yield given
-            continue
-        below = storage.list_files(given, suffixes=AUDIO_SUFFIXES)
-        if not below:
-            raise RapportError(f"no audio below {given}: looked for {', '.join(AUDIO_SUFFIXES)}")
-        yield from below
 
 
 def predict_group(
@@ -150,13 +133,6 @@ def to_bytes(rows: Sequence[Row], suffix: str, emotions: Sequence[str]) -> bytes
             place = {name: window[name] for name in ("start_s", "end_s", "emotion")}
             table.writerow({"path": row["path"], "part": "window", **place, **window["scores"]})
     return sink.getvalue().encode()
-
-
-def _load(path: str, limits: AudioLimits) -> Speech | AudioError:
-    try:
-        return load_speech(path, limits)
-    except AudioError as error:
-        return error
 
 
 def _rounded(scores: dict[str, float]) -> dict[str, float]:

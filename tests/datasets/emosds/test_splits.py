@@ -78,6 +78,8 @@ def test_published_stage_2_spares_nine_where_rows_are_few():
 def test_published_stage_1_holds_out_a_hundred():
     examples = emotion_examples(esd_rows(3, 50), EMOTIONS)
     assert Counter(e.split for e in splits.upstream_rows(examples)) == {"train": 650, "validation": 100}
+    published = splits.upstream_rows(examples[:1] * 28_539)
+    assert Counter(e.split for e in published) == {"train": 28_439, "validation": 100}
 
 
 def test_published_stage_3_trains_on_dialogues_that_are_not_held_out():
