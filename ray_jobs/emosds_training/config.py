@@ -20,6 +20,9 @@ class StageConfig(Config):
     """Which weights it trains."""
     training: SftConfig = SftConfig()
     """The training."""
+    rehearsal: float = Field(default=0.0, ge=0, le=10)
+    """Examples of the stages before that are learned again beside this stage's, as a share of their number: against forgetting words that
+    this stage never says. 0 is the published form."""
 
 
 class TrainEmosdsConfig(JobConfig):
@@ -84,6 +87,8 @@ class StageRunConfig(Config):
     """Which weights it trains."""
     training: SftConfig
     """The training."""
+    rehearsal: float
+    """Examples of the stages before, as a share of this one's."""
     workers: WorkersConfig
     """Processes and processors."""
     tracking: TrackingConfig
@@ -120,6 +125,7 @@ def stage_run(config: TrainEmosdsConfig, stage: Stage, model: EmosdsConfig) -> S
         model=model,
         trainable=chosen.trainable,
         training=chosen.training,
+        rehearsal=chosen.rehearsal,
         workers=config.workers,
         tracking=config.tracking,
     )

@@ -1,7 +1,7 @@
 """The examples of one stage as the training loop reads them, and what there is to say about them."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from rapport.models.emosds.config import EmosdsConfig
 from rapport.models.emosds.prompts import instruction, wordings
 from rapport.ray_jobs.emosds_training.config import StageRunConfig
 from rapport.ray_jobs.emosds_training.sources import Sources
-from rapport.training.sampler import IntArray
+from rapport.training.sampler import IntArray, derive_seed
 from rapport.training.sft import LanguageData
 
 
@@ -31,6 +31,8 @@ class StageExamples:
     """How many were left out."""
     collator: Collator
     store: UnitStore | None
+    rehearsed: int = 0
+    """How many of the examples, at their end, are of stages before."""
 
     @classmethod
     def read(cls, sources: Sources, stage: Stage, split: str, collator: Collator, store: UnitStore | None) -> "StageExamples":
@@ -47,8 +49,9 @@ class StageExamples:
         return self.collator(rows, [self._speech(row) for row in rows])
 
     def residuals(self, clips: int) -> Tensor:
-        """Residuals [T, D] of at most so many clips, taken evenly from all."""
-        chosen = np.unique(np.linspace(0, len(self.examples) - 1, min(clips, len(self.examples))).round().astype(int))
+        """Residuals [T, D] of at most so many clips, taken evenly from all of this stage."""
+        own = len(self.examples) - self.rehearsed
+        chosen = np.unique(np.linspace(0, own - 1, min(clips, own)).round().astype(int))
         assert self.store is not None
         found = [self.store.get(self.examples[i].utterance_id).residuals for i in chosen]
         return from_numpy(np.concatenate([r.astype(np.float32) for r in found if r is not None]))
@@ -61,14 +64,32 @@ class StageExamples:
 def read_stage(config: StageRunConfig, sources: Sources, collator: Collator) -> tuple[StageExamples, StageExamples]:
     """The training and the validation side.
 
-    Raises RapportError when there is nothing to train on.
+    The training side ends with the examples of earlier stages that are rehearsed; validation has this stage's only. Raises RapportError
+    when there is nothing to train on.
     """
     store = sources.store()
     train, validation = (StageExamples.read(sources, config.stage, split, collator, store) for split in ("train", "validation"))
     if not train.examples:
         many = f", all {train.too_long} are longer than max_tokens {config.model.max_tokens}" if train.too_long else ""
         raise RapportError(f"{sources.examples} has no training examples of stage {config.stage}{many}: build them, or train other stages")
-    return train, validation
+    return _rehearsed(train, config, sources), validation
+
+
+def _rehearsed(train: StageExamples, config: StageRunConfig, sources: Sources) -> StageExamples:
+    """The training side with as many examples of the stages before, drawn evenly from all of them, as `rehearsal` says."""
+    earlier = [StageExamples.read(sources, stage, "train", train.collator, train.store) for stage in STAGES if stage < config.stage]
+    rows = [row for side in earlier for row in side.examples]
+    count = min(len(rows), round(config.rehearsal * len(train.examples)))
+    if not count:
+        return train
+    lengths = np.concatenate([side.lengths for side in earlier])
+    chosen = np.sort(np.random.default_rng(derive_seed(config.seed, "rehearsal", config.stage)).permutation(len(rows))[:count])
+    return replace(
+        train,
+        examples=train.examples + [rows[i] for i in chosen],
+        lengths=np.concatenate([train.lengths, lengths[chosen]]),
+        rehearsed=count,
+    )
 
 
 def language_data(train: StageExamples, validation: StageExamples) -> LanguageData:
@@ -79,7 +100,12 @@ def language_data(train: StageExamples, validation: StageExamples) -> LanguageDa
 def describe(train: StageExamples, validation: StageExamples) -> dict[str, Any]:
     """Examples and tokens of both sides, and how many were too long."""
     return {
-        side: {"examples": len(rows.examples), "tokens": int(rows.lengths.sum()), "too_long": rows.too_long}
+        side: {
+            "examples": len(rows.examples),
+            "tokens": int(rows.lengths.sum()),
+            "too_long": rows.too_long,
+            "rehearsed": rows.rehearsed,
+        }
         for side, rows in (("train", train), ("validation", validation))
     }
 
@@ -88,7 +114,8 @@ def told(facts: dict[str, Any]) -> Iterator[str]:
     """What `describe` found, in lines."""
     for side, found in facts.items():
         left = f", {found['too_long']} left out as too long (model.max_tokens)" if found["too_long"] else ""
-        yield f"{side}: {found['examples']} examples, {found['tokens']} tokens{left}"
+        again = f", {found['rehearsed']} of them of earlier stages" if found["rehearsed"] else ""
+        yield f"{side}: {found['examples']} examples{again}, {found['tokens']} tokens{left}"
 
 
 def vocabulary_texts(examples: str, model: EmosdsConfig) -> list[str]:

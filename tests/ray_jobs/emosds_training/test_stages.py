@@ -74,6 +74,23 @@ def test_examples_that_are_too_long_are_left_out_and_told(root):
     assert f"{train.too_long} left out as too long (model.max_tokens)" in next(told(describe(train, validation)))
 
 
+def test_a_stage_rehearses_those_before_it(root):
+    config = with_values(settings(root, "again", stage="3", start_from="random-2"), {"stage_3.rehearsal": 0.5})
+    run, sources = prepared(config, 3)
+    collator = start_model(run, sources)[0].collator()
+    train, validation = read_stage(run, sources, collator)
+    own = [example for example in train.examples if example.stage == 3]
+    again = train.examples[len(own) :]
+    assert len(again) == train.rehearsed == round(0.5 * len(own))
+    assert {example.stage for example in again} == {1, 2}
+    assert len({example.example_id for example in again}) == len(again)
+    assert {example.stage for example in validation.examples} == {3}
+    indices = np.arange(len(train.examples))
+    assert np.array_equal(train.batch(indices)["attention_mask"].sum(1).numpy(), train.lengths)
+    assert f"{train.rehearsed} of them of earlier stages" in next(told(describe(train, validation)))
+    assert [e.example_id for e in read_stage(run, sources, collator)[0].examples] == [e.example_id for e in train.examples]
+
+
 def test_the_start_of_a_stage_is_the_same_on_every_worker(root):
     run, sources = prepared(settings(root, "same"), 1)
     one, other = (start_model(run, sources)[0].state_dict() for _ in range(2))
