@@ -30,7 +30,7 @@ emosds: $(SYNCED) ## speech language model from nothing: corpora -> units -> thr
 	job make_corpus --config librispeech; \
 	job make_corpus --config esd; \
 	job prepare_corpus --config librispeech --corpus.root "$(STORAGE)/synthetic/librispeech"; \
-	job prepare_corpus --config esd --corpus.root "$(STORAGE)/synthetic/esd"; \
+	job prepare_corpus --config esd-made --corpus.root "$(STORAGE)/synthetic/esd"; \
 	job fit_units --config embedded; \
 	job extract_features --config embedded; \
 	job build_emosds --config embedded --dialogues "$(STORAGE)/synthetic/esd/EmoSC_dialogues.jsonl"; \
