@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
+from huggingface_hub import save_torch_state_dict
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -26,7 +27,12 @@ def write_embedded(folder: str | Path, texts: Iterable[str], config: EmbeddedLla
     tokenizer.save_pretrained(folder)
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
-        LlamaForCausalLM(llama_config(config, tokenizer)).save_pretrained(folder)
+        model = LlamaForCausalLM(llama_config(config, tokenizer))
+    # Not by the model's own `save_pretrained`: it writes nothing on any but the first worker of a distributed training.
+    model.config.architectures = [type(model).__name__]
+    model.config.save_pretrained(folder)
+    model.generation_config.save_pretrained(folder)
+    save_torch_state_dict(model.state_dict(), folder, metadata={"format": "pt"})
     return folder
 
 
