@@ -40,8 +40,8 @@ def build_model(config: EmosdsConfig, texts: Iterable[str] = (), seed: int = 0) 
     """A model before any stage: the base with its vocabulary extended, in float32 on the CPU.
 
     `texts` train the tokenizer of the embedded base; others do not read them. What is new is drawn by the seed: rows of the
-    embeddings with deviation `initializer_range` of the base, the injection, and all of the embedded base. Raises RapportError when the base
-    cannot be loaded.
+    embeddings with deviation `initializer_range` of the base, the injection, and all of the embedded base. Raises RapportError when the
+    base cannot be loaded.
     """
     if config.is_embedded:
         with tempfile.TemporaryDirectory() as folder, _quiet():
