@@ -105,7 +105,11 @@ class SpeechLanguageModel(nn.Module):
             row = int((found != wanted).nonzero()[0])
             raise RapportError(f"row {row} has {int(found[row])} slots for residuals, and its residuals take {int(wanted[row])}")
         if residuals is None or residual_lengths is None:
-            return rows
+            if not (self.training and any(weight.requires_grad for weight in self.injection.parameters())):
+                return rows
+            # Workers add up the gradients of the same weights in every step, also where one of them has a batch without residuals.
+            nothing = self.injection(rows.new_zeros(0, self.settings.residual_width), found.new_zeros(1))
+            return rows + nothing.sum().to(rows.dtype) * 0
         return rows.masked_scatter(slots[..., None], self.injection(residuals, residual_lengths).to(rows.dtype))
 
     def hidden(self, rows: Tensor, attention_mask: Tensor, cache: Cache | None = None) -> Tensor:

@@ -125,3 +125,13 @@ def test_lengths_that_do_not_fit_are_told(model: SpeechLanguageModel) -> None:
         model.embed(ids, residuals[:-1], lengths)
     with pytest.raises(RapportError, match=r"shape \(43, 5\): wanted \[ΣT, 6\]"):
         model.embed(ids, residuals[:, :5], lengths)
+
+
+def test_a_batch_without_residuals_gives_a_gradient_to_every_weight(build: Callable[..., SpeechLanguageModel]) -> None:
+    model = build(injection=InjectionConfig(kind="strided", stride=2, pooling="concat")).train()
+    batch = model.collator()([example(1)], [speech(9)])
+    assert "residuals" not in batch
+    model(**batch).loss_sum.backward()
+    gradients = [weight.grad for weight in model.injection.parameters()]
+    assert gradients
+    assert all(gradient is not None and not gradient.any() for gradient in gradients)
