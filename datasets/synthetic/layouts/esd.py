@@ -1,8 +1,8 @@
 """ESD: `0011/Angry/0011_000351.wav`, the table `0011/0011.txt`, and dialogues on its sentences in `EmoSC_dialogues.jsonl`.
 
-Complete as published in English: speakers 0011 to 0020 say 350 texts each in five emotions. With fewer clips, a speaker says as many
-texts as there are clips, each in one emotion, another from speaker to speaker; emotions stay balanced within a speaker. Further tens of
-speakers, from 0021 on, say texts of their own. 16 kHz, 16 bit, one channel, as published.
+Complete as published in English: speakers 0011 to 0020 say 350 texts each in five emotions. With fewer clips, a speaker draws half as many
+of these texts as there are clips and says each in two emotions, so that sentences stay many and each is heard in different ways; emotions
+stay balanced within a speaker. Further tens of speakers, from 0021 on, say texts of their own. 16 kHz, 16 bit, one channel, as published.
 """
 
 from collections import defaultdict
@@ -69,10 +69,11 @@ def _speakers(request: Request) -> list[str]:
 def _clips(request: Request, speaker: str) -> tuple[Clip, ...]:
     """The clips of a speaker by path: every text in one emotion or another, then every text in the next, until there are enough."""
     wanted = request.count_utterances(CLIPS, CLIPS)
-    texts = min(TEXTS, wanted)
-    order = generator(request.seed, "esd", speaker).permutation(texts)
+    texts = min(TEXTS, -(-wanted // 2))
+    order = generator(request.seed, "esd", speaker).permutation(TEXTS)[:texts]
     takes = [
-        Clip(speaker, NUMBERED[(place + turn) % len(NUMBERED)], int(text) + 1, request)
+        # The step to the next emotion differs from text to text, so that all pairs of emotions meet on the same words.
+        Clip(speaker, NUMBERED[(place + turn * (1 + place // len(NUMBERED) % 4)) % len(NUMBERED)], int(text) + 1, request)
         for turn in range(len(NUMBERED))
         for place, text in enumerate(order)
     ]

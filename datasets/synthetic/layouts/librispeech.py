@@ -23,6 +23,8 @@ FIRST_READER, FIRST_CHAPTER = 101, 1001
 PER_CHAPTER = 38
 _SUBSETS = {"train": "train-clean-100", "validation": "dev-clean", "test": "test-clean"}
 _SHARES = SplitConfig().sentence_shares
+_MOODS = ("neutral", "happy", "sad", "angry", "surprised")
+_LIVELINESS = 0.8  # most of an emotion that a reader puts into a sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,10 @@ def render(clip: Clip, studio: Studio) -> dict[str, bytes]:
     """The recording; with the first of a chapter its transcript, and with the first of all the table of readers."""
     rng = studio.rng(clip.path)
     text = _text(clip, studio)
-    files = {clip.path: encode_flac(studio.take(studio.speaker(clip.speaker, _gender(clip.reader)), text, rng))}
+    # Whoever reads a book aloud acts it a little: who learns words from readers should know them in lively speech too.
+    mood = _MOODS[rng.integers(len(_MOODS))]
+    speaker = studio.speaker(clip.speaker, _gender(clip.reader))
+    files = {clip.path: encode_flac(studio.take(speaker, text, rng, emotion=mood, strength=rng.uniform(0, _LIVELINESS)))}
     if clip.number % PER_CHAPTER == 0:
         lines = "".join(f"{c.name} {_text(c, studio).upper()}\n" for c in _same_chapter(clip))
         files[f"{clip.path.rpartition('/')[0]}/{clip.chapter}.trans.txt"] = lines.encode()
