@@ -58,6 +58,7 @@ def report_page(done: Sequence[Done], heard: Sequence[Heard], recording: Recordi
         model=results["evaluate"]["model"],
         url=url,
         total=duration(seconds),
+        earlier=sum(d.earlier for d in done),
         facts={
             "written": f"{datetime.now().astimezone():%Y-%m-%d %H:%M}",
             "rapport": __version__,

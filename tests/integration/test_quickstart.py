@@ -78,6 +78,7 @@ def test_the_report_is_one_file_that_needs_nothing_else(first: tuple[dict[str, A
     assert "/v1/audio/emotions" in page
     assert "python -m rapport.ray_jobs.train_ser" in page
     assert '<html lang="en">' in page
+    assert "that an earlier run had finished" not in page
 
 
 @pytest.mark.slow
@@ -86,6 +87,7 @@ def test_a_second_run_repeats_nothing_but_serving(first: tuple[dict[str, Any], s
     assert told.count("(from an earlier run)") == 8
     assert result["uar"] == first[0]["uar"]
     assert result["model"] == first[0]["model"]
+    assert "beside 8 steps that an earlier run had finished" in (folder / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
