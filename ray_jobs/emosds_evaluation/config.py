@@ -70,3 +70,8 @@ class EvaluateEmosdsConfig(JobConfig):
     def _listed(cls, value: Any) -> Any:
         parts = [value] if isinstance(value, str) else value
         return tuple(name.strip() for part in parts for name in str(part).split(",") if name.strip())
+
+    @field_validator("stage", mode="before")
+    @classmethod
+    def _numbered(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) else value

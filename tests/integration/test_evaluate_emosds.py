@@ -94,7 +94,7 @@ def test_the_first_model_gets_a_card_with_all_systems(evaluated):
     assert all(f"{name} (" in card for name in SYSTEMS[1:])
 
 
-@pytest.mark.parametrize("stage", ["1", "2"])
+@pytest.mark.parametrize("stage", [1, "2"])
 def test_earlier_stages_are_evaluated_by_what_they_ask_for(root, ray_cluster, stage):
     config = {
         "storage": str(root),

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -28,6 +29,7 @@ from rapport.ray_jobs.training_runs import run_folder
 from rapport.ray_jobs.tune_model import run as search
 from rapport.ray_jobs.tuning.config import TuneModelConfig
 from tests.ray_jobs.emosds_training.toy import build_toy, settings
+from tests.ray_jobs.striking import kill_worker
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -117,6 +119,22 @@ def test_a_stage_is_trained_anew_when_the_one_before_was(whole, root):
     assert list(models.glob("chain-stage-1.before-*"))
     with pytest.raises(RapportError, match=r"stage 2 was begun from .* trained anew since"):
         run(second)
+
+
+def test_a_worker_that_dies_is_replaced_and_the_result_is_the_same(root, ray_cluster):
+    training = {"epochs": 8}
+    whole = run(settings(root, "unstruck", stage="1", training=training))["stages"]["1"]
+    killed: list[int] = []
+    killer = threading.Thread(target=kill_worker, args=(root / "runs/train_emosds/struck/stage-1", killed))
+    killer.start()
+    struck = run(settings(root, "struck", stage="1", training=training))["stages"]["1"]
+    killer.join()
+    assert len(killed) == 1
+    assert killed[0] < 8, "it was over before it was struck"
+    assert history(struck) == history(whole)
+    mine, theirs = (weights(stage["model"]) for stage in (struck, whole))
+    for name, tensor in theirs.items():
+        assert np.array_equal(mine[name], tensor), name
 
 
 def test_killed_at_a_random_step_and_run_again_it_ends_as_if_never_killed(whole, root, tmp_path):

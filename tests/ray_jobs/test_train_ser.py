@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 import safetensors.numpy
 import yaml
@@ -25,6 +24,7 @@ from rapport.models.ser.inference import Predictor
 from rapport.ray_jobs.ser_training.config import TrainSerConfig
 from rapport.ray_jobs.train_ser import run
 from tests.models.ser.conftest import write_encoder
+from tests.ray_jobs.striking import kill_worker
 from tests.toy_ser import EMOTIONS, prepare_toys, toy_settings
 
 # Long enough to be killed in the middle.
@@ -58,17 +58,6 @@ def command(config: TrainSerConfig, folder: Path, *flags: str) -> list[str]:
     path = folder / f"{config.name}.yaml"
     path.write_text(dump_config(config))
     return [sys.executable, "-m", "rapport.ray_jobs.train_ser", "--config", str(path), *flags]
-
-
-def kill_worker(folder: Path, killed: list[int]) -> None:
-    """SIGKILL the training's worker, a child of this test's own Ray, at a random moment after its first epoch."""
-    while not (folder / "metrics.jsonl").exists():
-        time.sleep(0.02)
-    time.sleep(random.uniform(0, 0.3))
-    for child in psutil.Process().children(recursive=True):
-        if "RayTrainWorker" in " ".join(child.cmdline()):
-            os.kill(child.pid, signal.SIGKILL)
-            killed.append(len((folder / "metrics.jsonl").read_text().splitlines()))
 
 
 def test_a_run_leaves_a_model_curves_and_its_settings(whole, root):

@@ -82,7 +82,8 @@ def _clips(request: Request, speaker: str) -> tuple[Clip, ...]:
 
 @cache
 def _sentences(seed: int, cohort: int) -> list[str]:
-    return sentences(TEXTS, generator(seed, "esd sentences", str(cohort)))
+    # All cohorts take from one list, so that no two share a sentence and any of them can be held out.
+    return sentences(TEXTS * (cohort + 1), generator(seed, "esd sentences"))[-TEXTS:]
 
 
 def text_of(clip: Clip) -> str:
