@@ -20,7 +20,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from rapport.core import storage
-from rapport.core.config import JobConfig
+from rapport.core.config import JobConfig, Names
 from rapport.core.errors import RapportError
 from rapport.core.progress import progress
 from rapport.datasets.dialogues.emosc import EMOTION_OF, FILE, balance, to_jsonl
@@ -33,8 +33,8 @@ REPORT, REFUSED = "report.json", "refused.jsonl"
 class MakeDialoguesConfig(JobConfig):
     """What to make dialogues on, and who makes them."""
 
-    corpora: tuple[str, ...] = ("esd",)
-    """Prepared corpora whose sentences and emotions are taken."""
+    corpora: Names = ("esd",)
+    """Prepared corpora whose sentences and emotions are taken: names, or folders and URIs, separated by commas."""
     maker: Literal["embedded", "chat"] = "embedded"
     """embedded needs nothing and knows the sentences of made corpora; chat asks a language model."""
     name: str = "emosc"
@@ -79,12 +79,12 @@ def _identity(config: MakeDialoguesConfig) -> dict[str, Any]:
 def _spoken(config: MakeDialoguesConfig) -> dict[str, list[str]]:
     """Sentences in order of the alphabet, without repetition, to the emotions in which there are recordings."""
     from rapport.datasets.dialogues.emosc import sentence_key
-    from rapport.datasets.prepared import find_prepared, open_prepared
+    from rapport.datasets.prepared import locate_prepared, open_prepared
 
     texts: dict[str, str] = {}
     emotions: dict[str, set[str]] = defaultdict(set)
     for corpus in config.corpora:
-        for row in open_prepared(find_prepared(config.storage, corpus)).rows:
+        for row in open_prepared(locate_prepared(config.storage, corpus)).rows:
             if row.text and row.emotion in EMOTION_OF.values():
                 key = sentence_key(row.text)
                 emotions[texts.setdefault(key, row.text)].add(str(row.emotion))

@@ -14,6 +14,7 @@ import io
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,6 +28,7 @@ from rapport.core.errors import RapportError
 from rapport.core.examples import ASSISTANT, USER
 from rapport.core.progress import progress
 from rapport.core.schema import Turn
+from rapport.models.emosds.answer import emotion_named
 from rapport.models.emosds.config import GenerationConfig
 from rapport.models.find import find_model
 from rapport.ray_jobs.audio_files import find_files, speech_of
@@ -110,7 +112,7 @@ def run(config: PredictEmosdsConfig) -> dict[str, Any]:
 
 
 def read_history(path: str) -> list[Turn]:
-    """The turns of a JSON file.
+    """The turns of a JSON file, whose emotions are names or tags.
 
     Raises RapportError for one that holds something else.
     """
@@ -120,7 +122,10 @@ def read_history(path: str) -> list[Turn]:
         raise RapportError(f"--history {path}: wanted a JSON list of turns with speaker, text and emotion: {error}") from error
     if unknown := [turn.speaker for turn in turns if turn.speaker not in (USER, ASSISTANT)]:
         raise RapportError(f"--history {path}: speaker is {unknown[0]!r}, wanted {USER} or {ASSISTANT}")
-    return turns
+    try:
+        return [turn if turn.emotion is None else replace(turn, emotion=emotion_named(turn.emotion)) for turn in turns]
+    except RapportError as error:
+        raise RapportError(f"--history {path}: {error}") from error
 
 
 def answer_group(

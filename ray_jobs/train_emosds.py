@@ -6,8 +6,8 @@
 
 It reads what build_emosds and extract_features made. Kill it and run it again: the stage that was under way goes on from its last
 checkpoint, within an epoch too, and under another strategy or number of workers if you like; finished stages are left as they are.
-`--fresh` begins anew and moves earlier runs aside. A stage refuses a model before it that was made from another codebook, other tokens or
-at another stage.
+`--fresh` begins anew and moves earlier runs aside. A stage refuses to go on with other examples or units than it was begun on, and a model
+before it that was made from another codebook, other tokens or at another stage.
 The models (the best epoch on validation) lie in <storage>/models/emosds/<name>-stage-<n>/; curves and settings in
 <storage>/runs/train_emosds/<name>/stage-<n>/. Figures told here are teacher-forced; evaluate_emosds lets the model speak freely.
 """
@@ -80,7 +80,7 @@ def train_stage(config: TrainEmosdsConfig, stage: Stage, *, callbacks: Sequence[
     sources = made_from.find_sources(config, stage)
     if state != "new":
         begun = made_from.Sources.from_json(run_folder.sources_of(folder))
-        _check_predecessor(begun, sources, stage)
+        made_from.check_begun(begun, sources, stage)
         sources = begun
     settings = stage_run(config, stage, made_from.fitted_model(config.model, sources))
     lineage = made_from.check_lineage(settings.model, sources, stage)
@@ -89,6 +89,8 @@ def train_stage(config: TrainEmosdsConfig, stage: Stage, *, callbacks: Sequence[
     if state == "finished":
         _say(f"stage {stage} of {config.name} is finished: this is its result (--fresh trains it anew)", quiet)
         return run_folder.finished_result(folder)
+    for warning in made_from.overlaps(sources, lineage, stage):
+        _say(f"warning: {warning}", quiet)
     if state == "new":
         run_folder.begin(folder, settings, asdict(sources))
         _say(f"stage {stage} starts from {sources.predecessor or settings.model.base}", quiet)
@@ -139,17 +141,6 @@ def _finish(config: TrainEmosdsConfig, stage: Stage, folder: str, figures: dict[
     }
     storage.write_json(storage.join(folder, RESULT), result)
     return result
-
-
-def _check_predecessor(begun: Any, now: Any, stage: Stage) -> None:
-    """Raises RapportError when a stage was trained from another model than it would start from today."""
-    from rapport.core.errors import RapportError
-
-    if (begun.predecessor, begun.predecessor_saved_s) != (now.predecessor, now.predecessor_saved_s):
-        raise RapportError(
-            f"stage {stage} was begun from {begun.predecessor}, which was trained anew since, or another model is named (start_from): "
-            "train this stage and those after it with --fresh, or under another --name"
-        )
 
 
 def _say(text: str, quiet: bool) -> None:

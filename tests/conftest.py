@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 # Before anything imports Ray or Transformers: they read these once.
@@ -17,6 +18,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from rapport.ray_jobs.runtime import start_ray
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# On a busy computer any example may take longer than Hypothesis allows, without being wrong.
+hypothesis.settings.register_profile("rapport", deadline=None)
+hypothesis.settings.load_profile("rapport")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from rapport.core import storage
-from rapport.core.examples import ASSISTANT, USER
+from rapport.core.examples import ASSISTANT, STAGES, USER
 from rapport.core.schema import Turn, Utterance, to_table
 from rapport.core.units import SpeechUnits
 from rapport.datasets.dialogues.emosc import Scenario, write_dialogues
@@ -114,6 +114,8 @@ def write_units(root: Path, clusters: int = 9, width: int = 4) -> None:
 
 def write_model(folder: Path, *, inputs: str = "units+residuals", stage: int = 3, seed: int = 0, tokens: int = 0) -> Path:
     """A model of random weights for `write_units`, as if trained up to a stage; its vocabulary is enlarged to `tokens`."""
+    import torch
+
     from rapport.models.emosds.config import EmosdsConfig
     from rapport.models.emosds.lineage import Lineage
     from rapport.models.emosds.pretrained import build_model, save_pretrained
@@ -131,6 +133,8 @@ def write_model(folder: Path, *, inputs: str = "units+residuals", stage: int = 3
         }
     )
     model = build_model(config, [sentence(i) for i in range(40)], seed)
+    if any(config.hears_residuals(done) for done in STAGES if done <= stage):
+        model.fit_scale(torch.from_numpy(np.random.default_rng(seed).normal(size=(50, 4)).astype(np.float32)))
     if tokens:
         model.base.resize_token_embeddings(tokens, mean_resizing=False)
     codebook = None if inputs == "text" else "0" * 64

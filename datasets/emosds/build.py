@@ -15,7 +15,7 @@ from pydantic import Field
 from rapport.core.config import Config
 from rapport.core.errors import RapportError
 from rapport.core.examples import Example, Stage
-from rapport.core.schema import SPLITS, Utterance
+from rapport.core.schema import LEFT_OUT, SPLITS, Utterance
 from rapport.datasets.card import has_card, read_card
 from rapport.datasets.dialogues.emosc import Scenario, sentence_key
 from rapport.datasets.emosds import splits
@@ -50,17 +50,14 @@ class LimitsConfig(Config):
 
 
 def usable(rows: Iterable[Utterance], units: Container[str] | None) -> tuple[list[Utterance], Counter[str]]:
-    """The rows that have words, a side and units, and how many lack which; `units` None asks for none."""
-    kept, lacking = [], Counter[str]()
+    """The rows that have words, a side and units, and how many others there are for each reason; `units` None asks for none."""
+    kept, left_out = [], Counter[str]()
     for row in rows:
-        lack = "text" if plain_text(row.text) is None else "side" if row.split not in SPLITS else None
-        if lack is None and units is not None and row.utterance_id not in units:
-            lack = "units"
-        if lack is None:
-            kept.append(row)
+        if reason := _unusable(row, units):
+            left_out[reason] += 1
         else:
-            lacking[lack] += 1
-    return kept, lacking
+            kept.append(row)
+    return kept, left_out
 
 
 def fixed_corpora(rows: Iterable[Utterance], fewest: int) -> set[str]:
@@ -161,6 +158,16 @@ def with_prompts(examples: Sequence[Example], choose: Callable[[int], int]) -> l
         found.append(replace(example, prompt=choose(places[example.stage, example.split])))
         places[example.stage, example.split] += 1
     return found
+
+
+def _unusable(row: Utterance, units: Container[str] | None) -> str | None:
+    if plain_text(row.text) is None:
+        return "no text"
+    if row.split == LEFT_OUT:
+        return "speaker and sentence on different sides"
+    if row.split not in SPLITS:
+        return "no side"
+    return "no units" if units is not None and row.utterance_id not in units else None
 
 
 def _as_published(stage: Stage, rows: list[Example], emotions: Sequence[str], shrinking: bool) -> list[Example]:

@@ -15,7 +15,7 @@ from rapport.core.errors import RapportError
 from rapport.core.examples import STAGES, Example, Stage
 from rapport.core.schema import SPLITS, Turn
 
-KIND = "emosds"
+KIND, LEAKS = "emosds", "leaks.json"
 
 _TURN = pa.struct(
     [pa.field("speaker", pa.string(), nullable=False), pa.field("text", pa.string(), nullable=False), ("emotion", pa.string())]

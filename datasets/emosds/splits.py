@@ -23,7 +23,8 @@ def disjoint_sides(rows: Sequence[Utterance], *, shares: tuple[float, float], fi
 
     Rows come with the sides of their speakers. A sentence that only speakers of one side say lies on that side. One that several say is
     put on a side by its words, with `shares` of such sentences for validation and for test, and the rows of it by speakers of other sides
-    are left out. Sentences of the corpora in `fixed`, where everybody says the same few, are not told apart.
+    are left out. Sentences of the corpora in `fixed`, where everybody says the same few, are not told apart. Rows without words stay as
+    they are.
     Raises RapportError for a speaker on two sides.
     """
     fixed = set(fixed)
@@ -37,14 +38,16 @@ def disjoint_sides(rows: Sequence[Utterance], *, shares: tuple[float, float], fi
                 f"speaker {row.speaker_id} is on the sides {speaker_sides[row.speaker_id]} and {row.split}: set split.method speaker, "
                 "or sides given to keep the sides of the prepared corpora as they are"
             )
-        if row.corpus not in fixed:
-            sentence_sides[plain_text(row.text) or ""].add(row.split)
+        sentence = plain_text(row.text)
+        if sentence is not None and row.corpus not in fixed:
+            sentence_sides[sentence].add(row.split)
     side_of = {sentence: _side(sentence, sides, shares, seed) for sentence, sides in sentence_sides.items()}
 
     def placed(row: Utterance) -> Utterance:
-        if row.split not in SPLITS or row.corpus in fixed:
+        sentence = plain_text(row.text)
+        if sentence is None or row.split not in SPLITS or row.corpus in fixed:
             return row
-        return row if side_of[plain_text(row.text) or ""] == row.split else row.with_split(LEFT_OUT)
+        return row if side_of[sentence] == row.split else row.with_split(LEFT_OUT)
 
     return [placed(row) for row in rows]
 

@@ -14,7 +14,9 @@ from types import MappingProxyType
 from typing import Literal
 
 from rapport.core.emotions import EMOTIONS as VOCABULARY
+from rapport.core.emotions import check_emotion
 from rapport.core.errors import RapportError
+from rapport.models.units.sequence import BEGIN, END
 
 # Published names of the five; every other emotion is its own tag.
 _NAMES = {"angry": "anger", "happy": "happiness", "sad": "sadness", "surprised": "surprise"}
@@ -28,9 +30,14 @@ EMOTIONS: tuple[str, ...] = ("angry", "happy", "neutral", "sad", "surprised")
 USER_LABEL, SYSTEM_LABEL = "user: ", "EmoSDS: "
 """What a line of dialogue begins with; the trailing space belongs to it."""
 
+RESIDUAL = "<residual>"
+"""The slot for a residual."""
+
 _EMOTION_OF = {tag: emotion for emotion, tag in TAGS.items()}
 _TAG = re.compile(r"<([a-z]+)>")
 _SYSTEM = re.compile(rf"\s*{re.escape(SYSTEM_LABEL.strip())}\s*")
+# What is never among words: in scores that normalise, it would go unseen.
+_MARK = re.compile("|".join([r"<\d+>", *map(re.escape, (BEGIN, END, RESIDUAL, *_EMOTION_OF, USER_LABEL.strip(), SYSTEM_LABEL.strip()))]))
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,22 @@ def tag_of(emotion: str) -> str:
     return TAGS[emotion]
 
 
+def emotion_named(name: str) -> str:
+    """The canonical emotion of a name or a tag, in any case.
+
+    Raises RapportError for one that is not in the vocabulary.
+    """
+    name = name.strip().lower()
+    return _EMOTION_OF.get(f"<{name.strip('<>')}>") or check_emotion(name[:100])
+
+
+def split_tag(text: str) -> tuple[str | None, str]:
+    """The emotion of a tag that begins the text, if one does, and the rest."""
+    text = text.strip()
+    tag = next((tag for tag in _EMOTION_OF if text.startswith(tag)), None)
+    return (_EMOTION_OF[tag], text.removeprefix(tag).strip()) if tag else (None, text)
+
+
 def format_answer(
     stage: int, transcript: str, user_emotion: str | None = None, reply_emotion: str | None = None, reply: str | None = None
 ) -> str:
@@ -91,11 +114,13 @@ def format_answer(
 def parse_answer(text: str, stage: int, emotions: Sequence[str] = EMOTIONS) -> Answer:
     """The fields of a generated text, as many as can be read: nothing raises, `malformed` tells what is wrong first.
 
-    Spaces may be missing or doubled. `emotions` are those that the model may name; another tag counts as malformed.
+    Spaces may be missing or doubled. `emotions` are those that the model may name; another tag counts as malformed, and so does a unit, a
+    slot, a tag or a label among the words.
     """
     text = text.strip()
     if stage == 1:
-        return Answer(transcript=_plain(text), malformed=None if text else "nothing was transcribed")
+        words = _plain(text)
+        return Answer(transcript=words, malformed=_marked(text, "transcript") or (None if words else "nothing was transcribed"))
     heard, label, said = _split(text)
     user_emotion, transcript, wrong = _tagged(heard, "user", "transcript", emotions)
     problems = [wrong]
@@ -130,10 +155,19 @@ def _tagged(text: str, who: str, what: str, emotions: Sequence[str]) -> tuple[st
     emotion = _EMOTION_OF.get(found.group())
     if emotion not in emotions:
         return None, words, f"{found.group()} is no tag of this model ({who} emotion)"
-    rest = text.strip()[found.end() :]
-    if _TAG.search(rest) and any(t.group() in _EMOTION_OF for t in _TAG.finditer(rest)):
-        return emotion, words, f"a second tag in the {what}"
-    return emotion, words, None if words else f"the {what} is empty"
+    wrong = _marked(text.strip()[found.end() :], what)
+    return emotion, words, wrong or (None if words else f"the {what} is empty")
+
+
+def _marked(text: str, what: str) -> str | None:
+    """What is wrong with words that hold a mark of the system; None when they hold none."""
+    found = _MARK.search(text)
+    if not found:
+        return None
+    # Reasons are counted: units and tags are not told apart.
+    mark = found.group()
+    kind = "a unit" if mark[1].isdigit() else "a tag" if mark in _EMOTION_OF else repr(mark)
+    return f"{kind} among the words of the {what}"
 
 
 def _plain(text: str) -> str | None:

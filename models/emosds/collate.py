@@ -131,18 +131,6 @@ class Collator:
             batch["residual_lengths"] = torch.tensor(lengths)
         return batch
 
-    def nothing(self, stage: int) -> dict[str, Tensor]:
-        """A batch without anything to learn, for a worker that has to take part in a step for which it has no examples.
-
-        Its loss is 0, and every trained weight gets a gradient of zeros.
-        """
-        none = np.zeros(0, np.int64)
-        row = Encoded(np.array([self.manifest.eos]), none, np.zeros((0, self.config.residual_width), np.float32))
-        batch = self.batch([row])
-        if self.config.hears_residuals(stage):
-            batch["residuals"], batch["residual_lengths"] = torch.from_numpy(row.residuals), torch.zeros(1, dtype=torch.int64)
-        return batch
-
     def decode(self, ids: Sequence[int]) -> str:
         """Generated ids as text: tags and labels are kept, what ends and pads is not."""
         text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)

@@ -113,6 +113,8 @@ class EmosdsConfig(Config):
     """D, the width of a residual vector."""
     injection: InjectionConfig = InjectionConfig()
     """How residuals enter."""
+    residuals_from: Literal[1, 2] = 2
+    """First stage that hears residuals beside units. Published is 2; with 1, its many sentences teach to read words from both."""
     emotions: tuple[str, ...] = EMOTIONS
     """Canonical emotions that it may name, in the order of their tags."""
     instructions: Literal["full", "short"] = "full"
@@ -145,5 +147,5 @@ class EmosdsConfig(Config):
         return self.inputs in ("units+residuals", "units")
 
     def hears_residuals(self, stage: int) -> bool:
-        """Whether the examples of a stage carry residuals: not those of stage 1, unless there is nothing else to hear."""
-        return self.inputs == "residuals" or (self.inputs == "units+residuals" and stage >= 2)
+        """Whether the examples of a stage carry residuals: those from `residuals_from` on, and all where there is nothing else to hear."""
+        return self.inputs == "residuals" or (self.inputs == "units+residuals" and stage >= self.residuals_from)

@@ -3,7 +3,7 @@
 Imports no torch, so that a web front can speak of it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -78,9 +78,12 @@ class DialogueEngine(Protocol):
         """
         ...
 
-    def stream(self, questions: Sequence[Question]) -> Iterator[list[tuple[int, Piece | Reply | Exception]]]:
+    def stream(
+        self, questions: Sequence[Question], gone: Callable[[int], bool] | None = None
+    ) -> Iterator[list[tuple[int, Piece | Reply | Exception]]]:
         """The same as it is written: at each step, which questions have something new, and what.
 
         The last of a question is its `Reply`, or the error for which it cannot be answered; an error of one is none of the others.
+        `gone` tells of a question whether its listener has left. It is asked at every step, and no more is written for one that has.
         """
         ...

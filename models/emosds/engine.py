@@ -6,7 +6,7 @@
 The model folder holds its codebook in `codebook/`, and the codebook tells its encoder, so that the folder alone is enough.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import zip_longest
@@ -92,7 +92,7 @@ class SpeechEngine:
                 replies[row] = item
         return [replies[row] for row in range(len(questions))]
 
-    def stream(self, questions: Sequence[Question]) -> Iterator[list[Item]]:
+    def stream(self, questions: Sequence[Question], gone: Callable[[int], bool] | None = None) -> Iterator[list[Item]]:
         """As `DialogueEngine.stream`. Questions of equal settings are decoded in one batch, and batches by turns."""
         speech = self.front_end([q.samples for q in questions], residuals=self.model.settings.inputs != "units")
         batches: dict[tuple[Stage, GenerationConfig], list[_Row]] = {}
@@ -106,7 +106,7 @@ class SpeechEngine:
                 batches.setdefault((row.example.stage, question.generation), []).append(row)
         if refused:
             yield refused
-        for steps in zip_longest(*(self._write(config, rows) for (_, config), rows in batches.items()), fillvalue=()):
+        for steps in zip_longest(*(self._write(config, rows, gone) for (_, config), rows in batches.items()), fillvalue=()):
             yield [item for step in steps for item in step]
 
     def _row(self, number: int, question: Question, units: SpeechUnits) -> "_Row":
@@ -137,8 +137,9 @@ class SpeechEngine:
             return 3
         return 1 if trained == 1 else 2
 
-    def _write(self, config: GenerationConfig, rows: Sequence["_Row"]) -> Iterator[list[Item]]:
-        for step in self._generator(config).stream_batch([r.example for r in rows], [r.units for r in rows]):
+    def _write(self, config: GenerationConfig, rows: Sequence["_Row"], gone: Callable[[int], bool] | None) -> Iterator[list[Item]]:
+        left = (lambda place: gone(rows[place].number)) if gone else None
+        for step in self._generator(config).stream_batch([r.example for r in rows], [r.units for r in rows], left):
             yield [(rows[place].number, _reply(rows[place], item) if isinstance(item, Generated) else item) for place, item in step]
 
 

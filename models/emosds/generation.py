@@ -2,9 +2,10 @@
 
     prompts -> embeddings with residuals -> one pass that fills the cache -> token, token, ... until EOS
 
-The loop is our own for three things that `transformers.generate` does not do: rows that have ended leave the batch, tokens come out as an
-iterator that a listener may stop, and the scores of all emotions are kept where a tag is chosen. Greedy answers equal those of `generate`,
-and those without a cache (both are tests). Axes: B batch, A rows still being written, E emotions, V vocabulary.
+The loop is our own for three things that `transformers.generate` does not do: rows that have ended leave the batch, and so do those whose
+listener has; tokens come out as an iterator that may be stopped; and the scores of all emotions are kept where a tag is chosen. Greedy
+answers equal those of `generate`, and those without a cache (both are tests). Axes: B batch, A rows still being written, E emotions,
+V vocabulary.
 """
 
 import zlib
@@ -99,14 +100,14 @@ class Generator:
             yield from (item for _, item in step)
 
     def stream_batch(
-        self, examples: Sequence[Example], speech: Sequence[SpeechUnits | None]
+        self, examples: Sequence[Example], speech: Sequence[SpeechUnits | None], gone: Callable[[int], bool] | None = None
     ) -> Iterator[list[tuple[int, Piece | Generated]]]:
         """The answers of a batch as they are written together: for each token, which rows have something new and what it is.
 
-        The last of a row is its whole answer, at once when it has ended.
+        The last of a row is its whole answer, at once when it has ended. A row of which `gone` says so leaves the batch without one.
         """
         rows = [(example, _Writing(), _Shown(self._collator.decode, self.model)) for example in examples]
-        for step in self._steps(examples, speech) if examples else ():
+        for step in self._steps(examples, speech, gone) if examples else ():
             found: list[tuple[int, Piece | Generated]] = []
             for row, token, tags in zip(step.rows, step.tokens, step.tags, strict=True):
                 example, writing, shown = rows[row]
@@ -117,12 +118,14 @@ class Generator:
             yield found
         last: list[tuple[int, Piece | Generated]] = []
         for row, (example, writing, shown) in enumerate(rows):
-            if not writing.finished:
+            if not writing.finished and not (gone and gone(row)):
                 last += [*((row, piece) for piece in shown.rest()), (row, self._finish(example, writing))]
         yield last
 
     @torch.inference_mode()
-    def _steps(self, examples: Sequence[Example], speech: Sequence[SpeechUnits | None]) -> Iterator[_Step]:
+    def _steps(
+        self, examples: Sequence[Example], speech: Sequence[SpeechUnits | None], gone: Callable[[int], bool] | None = None
+    ) -> Iterator[_Step]:
         """One token for every row that is still being written, again and again."""
         model, limit = self.model, self.config.max_new_tokens
         stage = _one_stage(examples)
@@ -146,7 +149,7 @@ class Generator:
                 tokens = self._pick(logits, chance[rows, step])
             chosen = tokens.tolist()
             yield _Step(rows, chosen, scores.cpu())
-            going = [place for place, token in enumerate(chosen) if token != model.manifest.eos]
+            going = [place for place, token in enumerate(chosen) if token != model.manifest.eos and not (gone and gone(rows[place]))]
             if not going or step + 1 == limit:
                 return
             if len(going) < len(rows):

@@ -43,6 +43,11 @@ class ProjectedInjection(nn.Module):
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("deviation", torch.ones(width))
 
+    @property
+    def scaled(self) -> bool:
+        """Whether `fit_scale` has run."""
+        return bool((self.deviation != 1).any())
+
     def slots(self, lengths: Tensor) -> Tensor:
         """[B] rows of clips of [B] frames."""
         return (lengths + self.stride - 1) // self.stride

@@ -22,9 +22,13 @@ class Lineage(Config):
     """Of its added tokens and their ids."""
     predecessors: tuple[str, ...] = ()
     """Model folders that it came through, the first stage first."""
+    data: dict[str, int] = Field(default_factory=dict)
+    """Folders of the builds of examples that it was trained on, whose last names are their keys, and the last stage trained on each."""
 
-    def next(self, stage: int, codebook_hash: str | None, residual_sign: str | None, tokens_hash: str, folder: str) -> Self:
-        """The lineage of the stage that starts from this model, which lies in `folder`.
+    def next(
+        self, stage: int, codebook_hash: str | None, residual_sign: str | None, tokens_hash: str, folder: str, data: str | None = None
+    ) -> Self:
+        """The lineage of the stage that starts from this model, which lies in `folder`, and is trained on the examples in `data`.
 
         Raises RapportError when this is not the model of the stage before, or was trained on other units or tokens. Stage 1 starts
         from an untrained model; a stage may be trained again from its own model, on more data.
@@ -44,6 +48,7 @@ class Lineage(Config):
             residual_sign=residual_sign or self.residual_sign,
             tokens_hash=tokens_hash,
             predecessors=(*self.predecessors, folder),
+            data={**self.data, **({data: stage} if data else {})},
         )
 
 

@@ -75,8 +75,13 @@ class SpeechLanguageModel(nn.Module):
         """What makes its batches."""
         return Collator(self.tokenizer, self.manifest, self.settings)
 
+    @property
+    def wants_scale(self) -> bool:
+        """Whether the scale of residuals is yet to be fitted; `tile` has none."""
+        return isinstance(self.injection, ProjectedInjection) and not self.injection.scaled
+
     def fit_scale(self, residuals: Tensor) -> None:
-        """Fit the scale of a learned injection to a sample [T, D] of training residuals; `tile` has none."""
+        """Fit the scale of a learned injection to a sample [T, D] of training residuals."""
         if isinstance(self.injection, ProjectedInjection):
             self.injection.fit_scale(residuals)
 

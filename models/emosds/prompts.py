@@ -19,9 +19,8 @@ from typing import Literal
 from rapport.core.errors import RapportError
 from rapport.core.examples import USER, Example
 from rapport.core.schema import Turn
-from rapport.models.emosds.answer import SYSTEM_LABEL, USER_LABEL, format_answer, tag_of
+from rapport.models.emosds.answer import RESIDUAL, SYSTEM_LABEL, USER_LABEL, format_answer, tag_of
 from rapport.models.emosds.config import EmosdsConfig
-from rapport.models.emosds.tokens import RESIDUAL
 
 _FOLDER = Path(__file__).parent / "prompts"
 _SHORT = {1: "Words:", 2: "Emotion and words:", 3: "Emotion and words, then emotion and words of the reply."}
@@ -91,9 +90,10 @@ def free_text(text: str, marks: re.Pattern[str] | None = None) -> str:
 
     Without that, a user who writes `<residual>` would ask for a residual that is not there.
     """
-    if marks is not None:
-        text = marks.sub(lambda found: re.sub(r"[<>|:]", " ", found.group()), text)
-    return " ".join(text.split())
+    text = " ".join(text.split())  # first, as a label may be written with another space than its own
+    if marks is None:
+        return text
+    return " ".join(marks.sub(lambda found: re.sub(r"[<>|:]", " ", found.group()), text).split())
 
 
 def render(example: Example, config: EmosdsConfig, marks: re.Pattern[str] | None = None, *, answered: bool = True) -> Rendered:

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 
 from rapport.core.errors import RapportError
-from rapport.models.emosds.answer import SYSTEM_LABEL, TAGS, USER_LABEL
+from rapport.models.emosds.answer import RESIDUAL, SYSTEM_LABEL, TAGS, USER_LABEL
 from rapport.models.units.sequence import BEGIN, END
 
-RESIDUAL, PAD = "<residual>", "<|pad|>"
+PAD = "<|pad|>"
 
 # Reserved for padding in published vocabularies, where no text gives them: Llama 3, then the common older name.
 _RESERVED_PADS = ("<|finetune_right_pad_id|>", "<pad>")
@@ -158,9 +158,12 @@ def check_manifest(saved: Mapping[str, Any], tokenizer: Any, clusters: int, emot
 
 
 def plain_text_pattern(tokenizer: Any, manifest: Manifest) -> re.Pattern[str]:
-    """Matches every token in free text that would be read as a mark of the system rather than as words."""
+    """Matches every token in free text that would be read as a mark of the system rather than as words.
+
+    Labels are matched without their last space, which what follows the text would supply.
+    """
     units = re.compile(r"<\d+>")
-    marks = {t for t in manifest.tokens if not units.fullmatch(t)} | set(tokenizer.all_special_tokens)
+    marks = {t.rstrip(" ") for t in manifest.tokens if not units.fullmatch(t)} | set(tokenizer.all_special_tokens)
     return re.compile("|".join([units.pattern, *(re.escape(mark) for mark in sorted(marks, key=len, reverse=True))]))
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import tyro
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from rapport.core.errors import RapportError
 
@@ -41,6 +41,14 @@ class JobConfig(Config):
     seed: int = 0
     """Seed of everything random in this job."""
 
+
+def _names(value: Any) -> Any:
+    parts = [value] if isinstance(value, str) else value
+    return tuple(name.strip() for part in parts for name in str(part).split(",") if name.strip())
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+"""The type of a field that takes several names, as a list or separated by commas."""
 
 ConfigT = TypeVar("ConfigT", bound=Config)
 

@@ -2,10 +2,11 @@
 speaker, and differ in emotion alone. Who does not hear it answers both alike, and gets at most one of the two right.
 
     tally = ContrastTally()
-    tally.add("17", pair)                    # one variant at a time; the second of a scenario and speaker completes a pair
+    tally.add("17", pair)                    # one variant at a time; another of the scenario by the same speaker completes a pair
     report = tally.report()                  # None without a pair
 """
 
+from collections import defaultdict, deque
 from collections.abc import Mapping
 from typing import Any
 from zlib import crc32
@@ -25,21 +26,20 @@ class ContrastTally:
     """Sums over pairs of variants, by speaker and, in at most 2000 bins, by scenario."""
 
     def __init__(self) -> None:
-        self._halves: dict[tuple[str, str | None], AnswerPair] = {}
+        self._waiting: dict[tuple[str, str | None], deque[AnswerPair]] = defaultdict(deque)
         self._by_speaker: dict[str | None, FloatArray] = {}
         self._by_bin: dict[int, FloatArray] = {}
         self._chrf = Chrf()
 
     def add(self, scenario: str, pair: AnswerPair) -> None:
-        """Count one variant in. Two variants of the same emotion are no contrast and are not counted."""
-        key = (scenario, pair.speaker_id)
-        first = self._halves.pop(key, None)
-        if first is None:
-            self._halves[key] = pair
-        elif first.emotion != pair.emotion:
-            row = self._row(first, pair)
-            for table, unit in ((self._by_speaker, pair.speaker_id), (self._by_bin, crc32(scenario.encode()) % _BINS)):
-                table[unit] = table[unit] + row if unit in table else row  # type: ignore[index]
+        """Count one answer to a variant in. It is paired with the first that waits of another emotion: two of the same are no contrast."""
+        waiting = self._waiting[scenario, pair.speaker_id]  # all of one emotion, as others were paired
+        if not waiting or waiting[0].emotion == pair.emotion:
+            waiting.append(pair)
+            return
+        row = self._row(waiting.popleft(), pair)
+        for table, unit in ((self._by_speaker, pair.speaker_id), (self._by_bin, crc32(scenario.encode()) % _BINS)):
+            table[unit] = table[unit] + row if unit in table else row  # type: ignore[index]
 
     def report(self, *, resamples: int = 2000, seed: int = 0) -> dict[str, Any] | None:
         """How many `pairs` there are, and how many whose replies are to differ in emotion (`differ`) and in words (`differ_in_text`); then

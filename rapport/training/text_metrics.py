@@ -50,7 +50,7 @@ class AnswerPair:
     given_reply_emotion: str | None = None
     given_reply_text: str | None = None
     malformed: str | None = None
-    """Why the answer could not be read in full; None when it could."""
+    """How the answer departs from its form; None when it does not."""
 
 
 class AnswerTally:

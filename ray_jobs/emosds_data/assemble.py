@@ -14,11 +14,11 @@ from rapport.core import storage
 from rapport.core.config import dump_config
 from rapport.core.errors import RapportError
 from rapport.core.examples import STAGES, Example, Stage
-from rapport.core.schema import LEFT_OUT, SPLITS, Utterance
+from rapport.core.schema import SPLITS, Utterance
 from rapport.datasets.dialogues.emosc import read_dialogues
 from rapport.datasets.emosds import build as parts
 from rapport.datasets.emosds import splits
-from rapport.datasets.emosds.examples import KIND, export_jsonl, read_examples, write_examples
+from rapport.datasets.emosds.examples import KIND, LEAKS, export_jsonl, read_examples, write_examples
 from rapport.datasets.prepared import locate_prepared, open_prepared
 from rapport.datasets.unit_store import UnitStore, open_units
 from rapport.models.emosds.config import EmosdsConfig
@@ -89,12 +89,8 @@ def build(plan: BuildPlan) -> None:
     for name, group in rows.items():
         if config.sides.method == "upstream":  # which draws sides of its own, and wants every row
             group = [row.with_split("train") for row in group]
-        kept, lacking = parts.usable(group, stores.get(name))
-        chosen[name] = kept
-        left_out.update({f"{name}: no {what}": count for what, count in lacking.items()})
-        crossing = sum(row.split == LEFT_OUT for row in group)
-        if crossing:
-            left_out[f"{name}: speaker and sentence on different sides"] = left_out.pop(f"{name}: no side")
+        chosen[name], others = parts.usable(group, stores.get(name))
+        left_out.update({f"{name}: {reason}": count for reason, count in others.items()})
     stages, more = _stages(plan, chosen)
     left_out.update(more)
     examples = parts.place(stages, config.emotions, config.sides, config.limits)
@@ -104,7 +100,7 @@ def build(plan: BuildPlan) -> None:
     report = splits.leaks(examples, fixed if config.sides.method != "upstream" else ())
     storage.write_bytes(storage.join(plan.folder, "config.yaml"), dump_config(config).encode())
     counts = write_examples(plan.folder, examples)
-    storage.write_json(storage.join(plan.folder, "leaks.json"), report)
+    storage.write_json(storage.join(plan.folder, LEAKS), report)
     storage.finish(
         plan.folder,
         {

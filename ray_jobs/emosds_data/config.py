@@ -1,10 +1,10 @@
 """Settings of `build_emosds`. Imports neither torch nor ray, so that `--help` stays quick."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator
 
-from rapport.core.config import Config, JobConfig
+from rapport.core.config import Config, JobConfig, Names
 from rapport.core.emotions import in_vocabulary_order
 from rapport.datasets.emosds.build import LimitsConfig, SidesConfig
 from rapport.models.emosds.answer import EMOTIONS
@@ -24,9 +24,9 @@ class BuildEmosdsConfig(JobConfig):
 
     name: str = Field(default="default", pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")
     """Name of the data set."""
-    asr: tuple[str, ...] = ("librispeech",)
+    asr: Names = ("librispeech",)
     """Prepared corpora of stage 1: names, or folders and URIs, separated by commas; none leaves the stage out."""
-    emotional: tuple[str, ...] = ("esd",)
+    emotional: Names = ("esd",)
     """Prepared corpora of stages 2 and 3."""
     dialogues: str = ""
     """EmoSC_dialogues.jsonl; empty leaves stage 3 out."""
@@ -49,12 +49,6 @@ class BuildEmosdsConfig(JobConfig):
     the one that is called like this data set, or the only one that all corpora share."""
     export: ExportConfig = ExportConfig()
     """JSON lines as published."""
-
-    @field_validator("asr", "emotional", mode="before")
-    @classmethod
-    def _listed(cls, value: Any) -> Any:
-        parts = [value] if isinstance(value, str) else value
-        return tuple(name.strip() for part in parts for name in str(part).split(",") if name.strip())
 
     @field_validator("emotions")
     @classmethod

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from rapport.core.config import Config, JobConfig
+from rapport.core.config import Config, JobConfig, Names
 from rapport.models.emosds.config import GenerationConfig
 
 
@@ -29,7 +29,7 @@ class BertScoreConfig(Config):
 class EvaluateEmosdsConfig(JobConfig):
     """Which models answer which examples."""
 
-    models: tuple[str, ...] = ()
+    models: Names = ()
     """Names of trained models or of their runs, folders or URIs, separated by commas: the one in question first, then those to compare it
     with. The newest unless given."""
     name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")
@@ -42,8 +42,8 @@ class EvaluateEmosdsConfig(JobConfig):
     """Which side."""
     max_examples: int | None = Field(default=None, ge=1)
     """Most examples, drawn by the seed; variants of a scenario by one speaker are drawn together."""
-    units: tuple[str, ...] = ()
-    """Folders of units; the newest of each corpus with the model's codebook unless given."""
+    units: Names = ()
+    """Folders of units, separated by commas; the newest of each corpus with the model's codebook unless given."""
     generation: GenerationConfig = GenerationConfig()
     """How answers are written."""
     teacher_forced: bool = True
@@ -64,12 +64,6 @@ class EvaluateEmosdsConfig(JobConfig):
     """Write the model card into the folder of the first model."""
     shown: int = Field(default=24, ge=0)
     """Answers to show on the page, drawn by the seed."""
-
-    @field_validator("models", "units", mode="before")
-    @classmethod
-    def _listed(cls, value: Any) -> Any:
-        parts = [value] if isinstance(value, str) else value
-        return tuple(name.strip() for part in parts for name in str(part).split(",") if name.strip())
 
     @field_validator("stage", mode="before")
     @classmethod

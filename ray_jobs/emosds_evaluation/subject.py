@@ -11,6 +11,7 @@ from rapport.core import storage
 from rapport.core.errors import RapportError
 from rapport.core.examples import STAGES, Example, Stage
 from rapport.datasets.emosds.examples import find_examples, read_examples
+from rapport.datasets.emosds.overlap import overlap_warnings
 from rapport.datasets.emosds.splits import told_alike
 from rapport.datasets.unit_store import find_units, open_units
 from rapport.models.emosds.config import EmosdsConfig
@@ -82,6 +83,11 @@ def choose_subject(config: EvaluateEmosdsConfig) -> Subject:
             raise RapportError(
                 f"{other.name} tells apart {', '.join(other.settings.emotions)}, and {contenders[0].name} {', '.join(emotions)}"
             )
+    overlaps = [
+        warning
+        for folder in dict.fromkeys(c.model for c in contenders)
+        for warning in overlap_warnings(posixpath.basename(folder), _describe(folder)[1].data, data, chosen)
+    ]
     return Subject(
         contenders=contenders,
         data=data,
@@ -90,7 +96,7 @@ def choose_subject(config: EvaluateEmosdsConfig) -> Subject:
         split=config.split,
         examples=_in_order(chosen),
         emotions=emotions,
-        warnings=tuple(manifest["warnings"]),
+        warnings=(*manifest["warnings"], *overlaps),
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from rapport.core import storage
-from rapport.core.config import Config, JobConfig, with_values
+from rapport.core.config import Config, JobConfig, Names, with_values
 from rapport.core.examples import STAGES, Stage
 from rapport.models.emosds.config import EmosdsConfig, TrainableConfig
 from rapport.ray_jobs.training_runs.config import WorkersConfig
@@ -36,7 +36,7 @@ class TrainEmosdsConfig(JobConfig):
     """Begin these stages anew: earlier runs and models of that name are moved aside."""
     data: str = "default"
     """Examples that build_emosds made: a name, folder or URI."""
-    units: tuple[str, ...] = ()
+    units: Names = ()
     """Folders of the units of these examples, separated by commas; those that the examples were built with unless given."""
     start_from: str = ""
     """Model that the first of the stages starts from: a name, folder or URI; the stage before of this name unless given."""
@@ -57,12 +57,6 @@ class TrainEmosdsConfig(JobConfig):
     @classmethod
     def _numbered(cls, value: Any) -> Any:
         return str(value) if isinstance(value, int) else value
-
-    @field_validator("units", mode="before")
-    @classmethod
-    def _listed(cls, value: Any) -> Any:
-        parts = [value] if isinstance(value, str) else value
-        return tuple(name.strip() for part in parts for name in str(part).split(",") if name.strip())
 
     @property
     def stages(self) -> tuple[Stage, ...]:

@@ -8,7 +8,8 @@ from rapport.core import storage
 from rapport.core.config import with_values
 from rapport.core.errors import RapportError
 from rapport.core.examples import Stage
-from rapport.datasets.emosds.examples import find_examples
+from rapport.datasets.emosds.examples import find_examples, read_examples
+from rapport.datasets.emosds.overlap import overlap_warnings
 from rapport.datasets.unit_store import UnitStore, find_units, open_units
 from rapport.models.emosds.config import EmosdsConfig
 from rapport.models.emosds.lineage import Lineage
@@ -61,6 +62,35 @@ def find_sources(config: TrainEmosdsConfig, stage: Stage) -> Sources:
     return Sources(examples, units, before, saved_at(before) if before else 0)
 
 
+def check_begun(begun: Sources, now: Sources, stage: Stage) -> None:
+    """Raises RapportError when a stage was begun on other examples or units, or from another model, than it would begin with today."""
+    others = "train under another --name, or begin anew with --fresh"
+    if begun.examples != now.examples:
+        raise RapportError(
+            f"stage {stage} was begun on the examples in {begun.examples}, and those found now are in {now.examples}: name the former "
+            f"with --data {begun.examples}, {others}"
+        )
+    then, found = ({folder.rstrip("/") for folder in sources.units} for sources in (begun, now))
+    # Where only one of them has units, model.inputs was changed, which is told among the settings.
+    if then and found and then != found:
+        named = ",".join(begun.units)
+        raise RapportError(
+            f"stage {stage} was begun on the units in {named}, and those found now are in {','.join(now.units)}: name the former "
+            f"with --units {named}, {others}"
+        )
+    if (begun.predecessor, begun.predecessor_saved_s) != (now.predecessor, now.predecessor_saved_s):
+        raise RapportError(
+            f"stage {stage} was begun from {begun.predecessor}, which was trained anew since, or another model is named (start_from): "
+            "train this stage and those after it with --fresh, or under another --name"
+        )
+
+
+def overlaps(sources: Sources, lineage: Lineage, stage: Stage) -> list[str]:
+    """Warnings where the model that a stage starts from was trained, in another build, on what this one holds out."""
+    held_out = [row for split in ("validation", "test") for row in read_examples(sources.examples, stage, split)]
+    return overlap_warnings(str(sources.predecessor), lineage.data, sources.examples, held_out)
+
+
 def fitted_model(config: EmosdsConfig, sources: Sources) -> EmosdsConfig:
     """The model's settings with what the units decide filled in."""
     store = sources.store()
@@ -79,9 +109,10 @@ def check_lineage(model: EmosdsConfig, sources: Sources, stage: Stage) -> Lineag
             f"inputs is {model.inputs!r}, and {', '.join(sources.units)} holds no residuals: extract them, or set model.inputs to units"
         )
     if sources.predecessor is None:
-        return Lineage().next(stage, codebook, sign, "", model.base)
+        return Lineage().next(stage, codebook, sign, "", model.base, sources.examples)
     saved = storage.read_json(storage.join(sources.predecessor, "config.json"))
-    lineage = Lineage.model_validate(saved["lineage"]).next(stage, codebook, sign, saved["tokens_hash"], sources.predecessor)
+    learned = Lineage.model_validate(saved["lineage"])
+    lineage = learned.next(stage, codebook, sign, saved["tokens_hash"], sources.predecessor, sources.examples)
     before, now = (dict(EmosdsConfig.model_validate(value)) for value in (saved["model"], model))
     differing = [name for name in now if name not in _MAY_CHANGE and before[name] != now[name]]
     if differing:

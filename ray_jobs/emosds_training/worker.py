@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import ray.train.torch
-import torch
 
+from rapport.core.examples import Stage
 from rapport.models.emosds.codebooks import find_codebook, keep_codebook
 from rapport.models.emosds.lineage import Lineage
 from rapport.models.emosds.model import SpeechLanguageModel
@@ -43,7 +43,7 @@ def _train(config: StageRunConfig, sources: Sources, lineage: Lineage) -> dict[s
     model, report = start_model(config, sources)
     train, validation = read_stage(config, sources, model.collator())
     if checkpoint is None:
-        fit_scale(model, train, lineage)
+        fit_scale(model, train, config.stage)
     facts = {"sides": describe(train, validation), "parameters": report.total, "trained_parameters": report.trained, "parts": report.parts}
     tracker = _tracker(config, folder, checkpoint) if world.rank == 0 else None
     result = train_language_model(
@@ -71,16 +71,12 @@ def start_model(config: StageRunConfig, sources: Sources) -> tuple[SpeechLanguag
     else:
         model = from_pretrained(sources.predecessor)
         model.settings = config.model
-    # Adapters begin at random.
-    torch.manual_seed(config.seed)
-    report = apply_trainable(model, config.trainable, config.stage)
-    return model, report
+    return model, apply_trainable(model, config.trainable, config.stage, config.seed)
 
 
-def fit_scale(model: SpeechLanguageModel, train: StageExamples, lineage: Lineage) -> None:
-    """Fit the scale of a learned injection in the first stage that hears residuals."""
-    heard_before = lineage.stage > 1 and model.settings.hears_residuals(1)
-    if model.settings.hears_residuals(lineage.stage) and not heard_before and model.lineage.stage < 2:
+def fit_scale(model: SpeechLanguageModel, train: StageExamples, stage: Stage) -> None:
+    """Fit the scale of a learned injection in the first stage that hears residuals; weights that were learned on a scale keep it."""
+    if model.settings.hears_residuals(stage) and model.wants_scale:
         model.fit_scale(train.residuals(_SCALE_CLIPS))
 
 

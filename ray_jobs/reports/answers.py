@@ -8,7 +8,7 @@ from rapport.training.text_metrics import LOWER_IS_BETTER
 
 # Key, title, what it says, and whether it is a share or a number up to 100; in the order of the table.
 FIGURES: tuple[tuple[str, str, str, bool], ...] = (
-    ("malformed", "Malformed", "answers that cannot be read in full", True),
+    ("malformed", "Malformed", "answers that depart from their form", True),
     ("wer_normalised", "WER", "word errors; case and punctuation aside", True),
     ("wer", "WER, raw", "word errors as written", True),
     ("cer_normalised", "CER", "character errors, aside from the same", True),
@@ -127,7 +127,7 @@ def _bounds(figure: Mapping[str, float | None]) -> tuple[float, float, float]:
 
 
 def _reasons(systems: Mapping[str, Any]) -> dict[str, dict[str, int]]:
-    """Why answers could not be read in full, the commonest first: reason to count by system."""
+    """How answers depart from their form, the commonest first: reason to count by system."""
     found: dict[str, dict[str, int]] = {}
     for name, system in systems.items():
         for reason, count in system["malformed_reasons"].items():

@@ -1,10 +1,10 @@
 """Settings of `evaluate_ser`. Imports neither torch nor ray, so that `--help` stays quick."""
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from rapport.core.config import Config, JobConfig
+from rapport.core.config import Config, JobConfig, Names
 
 
 class EmbeddingsConfig(Config):
@@ -23,7 +23,7 @@ class EvaluateSerConfig(JobConfig):
     """Name, folder or URI of a trained model; empty takes the newest under the storage root."""
     name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")
     """Name of the evaluation; made from model, corpora and split unless given. The same name again replaces the earlier one."""
-    corpora: tuple[str, ...] = ()
+    corpora: Names = ()
     """Prepared corpora: names, or folders and URIs, separated by commas; those that the model was trained on unless given."""
     split: Literal["auto", "train", "validation", "test", "all"] = "auto"
     """Which side; auto is the test side of corpora that the model was trained on, and the whole of others."""
@@ -45,9 +45,3 @@ class EvaluateSerConfig(JobConfig):
     """Maps of the embeddings."""
     write_card: bool = True
     """Write the model card into the model folder."""
-
-    @field_validator("corpora", mode="before")
-    @classmethod
-    def _listed(cls, value: Any) -> Any:
-        parts = [value] if isinstance(value, str) else value
-        return tuple(name.strip() for part in parts for name in str(part).split(",") if name.strip())

@@ -2,10 +2,10 @@
 
 from typing import Any, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from rapport.core import storage
-from rapport.core.config import JobConfig, with_values
+from rapport.core.config import JobConfig, Names, with_values
 from rapport.datasets.splits import SplitConfig
 from rapport.datasets.stages.augment_config import AugmentConfig
 from rapport.models.ser.config import SerConfig
@@ -20,9 +20,9 @@ class TrainSerConfig(JobConfig):
     """Name of the run and of its model. The same name again continues a run that was interrupted."""
     fresh: bool = False
     """Begin anew: an earlier run and model of that name are moved aside."""
-    corpora: tuple[str, ...] = ("ravdess",)
+    corpora: Names = ("ravdess",)
     """Prepared corpora to train, validate and test on: names, or folders and URIs, separated by commas."""
-    test_corpora: tuple[str, ...] = ()
+    test_corpora: Names = ()
     """Prepared corpora to test on besides, each as a whole (one that is trained on: its test side)."""
     test: bool = True
     """Look at the test clips, once, after the training; a search for settings leaves them alone."""
@@ -40,12 +40,6 @@ class TrainSerConfig(JobConfig):
     """Processes and processors."""
     tracking: TrackingConfig = TrackingConfig()
     """Curves."""
-
-    @field_validator("corpora", "test_corpora", mode="before")
-    @classmethod
-    def _listed(cls, value: Any) -> Any:
-        parts = [value] if isinstance(value, str) else value
-        return tuple(name.strip() for part in parts for name in str(part).split(",") if name.strip())
 
     @model_validator(mode="after")
     def _check(self) -> Self:

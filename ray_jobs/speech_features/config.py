@@ -1,10 +1,10 @@
 """Settings of `fit_units` and `extract_features`. Imports neither torch nor ray, so that `--help` stays quick."""
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from rapport.core.config import Config, JobConfig
+from rapport.core.config import Config, JobConfig, Names
 from rapport.core.units import ResidualSign
 from rapport.models.units.config import FrameConfig, KMeansConfig
 
@@ -12,7 +12,7 @@ from rapport.models.units.config import FrameConfig, KMeansConfig
 class FeatureJobConfig(JobConfig):
     """What both jobs take."""
 
-    corpora: tuple[str, ...] = ("esd",)
+    corpora: Names = ("esd",)
     """Prepared corpora: names, or folders and URIs, separated by commas."""
     frames: FrameConfig = FrameConfig()
     """The encoder."""
@@ -22,12 +22,6 @@ class FeatureJobConfig(JobConfig):
     """Encoders that run at the same time; one a CPU, or as many as the GPUs hold, unless told."""
     gpus_per_actor: float = Field(default=0.0, ge=0)
     """Share of a GPU that each encoder takes, such as 1 or 0.5; 0 encodes on CPUs."""
-
-    @field_validator("corpora", mode="before")
-    @classmethod
-    def _listed(cls, value: Any) -> Any:
-        parts = [value] if isinstance(value, str) else value
-        return tuple(name.strip() for part in parts for name in str(part).split(",") if name.strip())
 
 
 class FitUnitsConfig(FeatureJobConfig):

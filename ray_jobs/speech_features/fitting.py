@@ -165,8 +165,22 @@ def _sample(paths: Sequence[str], plans: Sequence[FeaturePlan], wanted: int, see
 
     total = sum(storage.read_manifest(plan.folder)["counts"]["frames"] for plan in plans)
     task = ray.remote(_draw)
-    parts = ray.get([task.remote(path, min(1.0, wanted / total), [seed, index]) for index, path in enumerate(paths)])
-    return np.concatenate(parts)
+    share = min(1.0, wanted / max(total, 1))
+    return together(ray.get([task.remote(path, share, [seed, index]) for index, path in enumerate(paths)]), total, wanted)
+
+
+def together(parts: Sequence[npt.NDArray[np.float32]], total: int, wanted: int) -> npt.NDArray[np.float32]:
+    """The frames [T, D] that were drawn from each shard, of `total` frames in all; a shard may have none, of whatever width.
+
+    Raises RapportError when all have none.
+    """
+    some = [part for part in parts if len(part)]
+    if not some:
+        raise RapportError(
+            f"of {total} frames none was drawn to start from: give more speech (corpora, sides, kmeans.max_speech_s), "
+            f"or raise kmeans.start_frames, which is {wanted}"
+        )
+    return np.concatenate(some)
 
 
 def _draw(path: str, share: float, seed: list[int]) -> npt.NDArray[np.float32]:
@@ -177,5 +191,6 @@ def _draw(path: str, share: float, seed: list[int]) -> npt.NDArray[np.float32]:
 
 def _frames(path: str) -> npt.NDArray[np.float32]:
     tensors = load_file(storage.local_copy(path))
+    # A shard whose clips were all refused does not tell how wide frames are.
     frames: npt.NDArray[np.float32] = tensors["frames"] if "frames" in tensors else np.zeros((0, 1), np.float32)
     return frames

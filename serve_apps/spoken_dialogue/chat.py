@@ -13,7 +13,7 @@ from rapport.core.errors import RapportError
 from rapport.core.examples import ASSISTANT, USER
 from rapport.core.schema import Turn
 from rapport.core.sound_files import FileFormat
-from rapport.models.emosds.answer import Piece
+from rapport.models.emosds.answer import Piece, split_tag
 from rapport.models.emosds.config import GenerationConfig
 from rapport.models.emosds.dialogue import Question, Reply
 from rapport.serve_apps.http.errors import ApiError
@@ -29,7 +29,7 @@ from rapport.serve_apps.spoken_dialogue.answers import (
     Usage,
     chunk,
 )
-from rapport.serve_apps.spoken_dialogue.requests import AudioOut, ChatRequest, Message, name_of, split_tag
+from rapport.serve_apps.spoken_dialogue.requests import AudioOut, ChatRequest, Message, name_of
 from rapport.serve_apps.spoken_dialogue.settings import DialogueSettings
 from rapport.serve_apps.spoken_dialogue.voices import SpeechOrder
 

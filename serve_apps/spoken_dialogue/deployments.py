@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -48,39 +49,61 @@ class DialogueModel:
     async def stream(self, question: Question) -> AsyncGenerator[Piece | Reply]:
         """As `DialogueService.stream`."""
         # What came through Ray is read-only, which torch warns of.
-        async for items in self._answers(replace(question, samples=np.array(question.samples))):
-            for item in items:
-                if isinstance(item, Exception):
-                    raise item
-                yield item
+        caller = Caller(replace(question, samples=np.array(question.samples)))
+        try:
+            async for items in self._answers(caller):
+                for item in items:
+                    if isinstance(item, Exception):
+                        raise item
+                    yield item
+        finally:
+            caller.gone.set()
 
     async def facts(self) -> ModelFacts:
         """As `DialogueService.facts`."""
         return self._facts
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Caller:
+    """Who waits for an answer."""
+
+    question: Question
+    gone: Event = field(default_factory=Event)
+    """Set when nobody listens any more."""
+
+
 def batched(engine: DialogueEngine, thread: ThreadPoolExecutor, max_batch_size: int, wait_s: float) -> Any:
-    """A function that streams lists of what is new in the answer to one question, answered in one batch with others that wait.
+    """A function that streams lists of what is new in the answer to one caller, who is answered in one batch with others that wait.
 
     Works in a Serve replica alone.
     """
 
-    async def answers(questions: list[Question]) -> AsyncIterator[Sequence[Any]]:
-        steps = engine.stream(questions)
-        going = set(range(len(questions)))
-        while going:
-            found: list[Items] = [[] for _ in questions]
-            for row, item in await asyncio.get_running_loop().run_in_executor(thread, _next, steps):
-                found[row].append(item)
+    async def answers(callers: list[Caller]) -> AsyncIterator[Sequence[Any]]:
+        async for found in answered_together(engine, thread, callers):
             yield found
-            ended = {row for row, items in enumerate(found) if any(not isinstance(item, Piece) for item in items)}
-            going -= ended
-            if ended and going:
-                # Serve closes those whose turn brings this.
-                yield [StopAsyncIteration if row in ended else [] for row in range(len(questions))]
 
     decorate: Any = serve.batch(max_batch_size=max_batch_size, batch_wait_timeout_s=wait_s)
     return decorate(answers)
+
+
+async def answered_together(engine: DialogueEngine, thread: ThreadPoolExecutor, callers: Sequence[Caller]) -> AsyncIterator[Sequence[Any]]:
+    """At each step a list for each caller of what is new, until all have their answers or have left.
+
+    A step that gives a caller StopAsyncIteration in place of a list ends theirs, and others go on.
+    """
+    steps = engine.stream([caller.question for caller in callers], lambda row: callers[row].gone.is_set())
+    going = set(range(len(callers)))
+    while going := {row for row in going if not callers[row].gone.is_set()}:
+        found: list[Items] = [[] for _ in callers]
+        for row, item in await asyncio.get_running_loop().run_in_executor(thread, _next, steps):
+            found[row].append(item)
+        yield found
+        ended = {row for row, items in enumerate(found) if any(not isinstance(item, Piece) for item in items)}
+        going -= ended
+        if ended and going:
+            # Serve closes those whose turn brings this.
+            yield [StopAsyncIteration if row in ended else [] for row in range(len(callers))]
 
 
 def _next(steps: Iterator[Any]) -> Any:
@@ -124,8 +147,17 @@ class DeployedService:
 
     async def stream(self, question: Question) -> AsyncGenerator[Piece | Reply]:
         """As `DialogueService.stream`."""
-        async for item in queued_items(self._streaming.stream.remote(question)):
-            yield item
+        call = self._streaming.stream.remote(question)
+        ended = False
+        try:
+            async for item in queued_items(call):
+                ended = isinstance(item, Reply)
+                yield item
+        except (asyncio.CancelledError, GeneratorExit):
+            if not ended:
+                # A stream that is only dropped goes on at its other end.
+                call.cancel()
+            raise
 
     async def speak(self, order: SpeechOrder) -> bytes:
         """As `DialogueService.speak`."""

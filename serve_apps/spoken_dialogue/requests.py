@@ -9,11 +9,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
-from rapport.core.emotions import check_emotion
 from rapport.core.errors import RapportError
-from rapport.models.emosds.answer import TAGS
+from rapport.models.emosds.answer import emotion_named
 
-_EMOTION_OF = {tag: emotion for emotion, tag in TAGS.items()}
 _UNSUPPORTED = ("tools", "functions", "response_format", "logprobs", "stop", "prediction", "web_search_options")
 _NO_CHANGE: tuple[Any, ...] = (None, False, [], {"type": "text"})
 
@@ -77,7 +75,7 @@ class Message(Request):
     @field_validator("x_emotion")
     @classmethod
     def _known_emotion(cls, value: str | None) -> str | None:
-        return None if value is None else emotion_named(value)
+        return None if value is None else _emotion(value)
 
     @property
     def text(self) -> str:
@@ -200,23 +198,11 @@ class SpeechRequest(Request):
     @field_validator("x_emotion")
     @classmethod
     def _known_emotion(cls, value: str) -> str:
-        return emotion_named(value)
+        return _emotion(value)
 
 
-def emotion_named(name: str) -> str:
-    """The canonical emotion of a name or a tag. Raises ValueError for one that is not in the vocabulary."""
-    name = name.strip().lower()
-    tagged = _EMOTION_OF.get(f"<{name.strip('<>')}>")
-    if tagged:
-        return tagged
+def _emotion(name: str) -> str:
     try:
-        return check_emotion(name[:100])
+        return emotion_named(name)
     except RapportError as error:
         raise ValueError(str(error)) from error
-
-
-def split_tag(text: str) -> tuple[str | None, str]:
-    """The emotion of a tag that begins the text, if one does, and the rest."""
-    text = text.strip()
-    tag = next((tag for tag in _EMOTION_OF if text.startswith(tag)), None)
-    return (_EMOTION_OF[tag], text.removeprefix(tag).strip()) if tag else (None, text)

@@ -197,7 +197,7 @@ def test_real_unusable_files_are_refused(path, reason):
     assert reason_of(DATA / path) == reason
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(kind=st.sampled_from(["wav", "flac", "ogg"]), place=st.floats(0, 1), patch=st.binary(min_size=1, max_size=8), keep=st.floats(0, 1))
 def test_whatever_the_damage_the_answer_is_finite_speech_or_a_refusal(kind, place, patch, keep):
     whole = {"wav": WAV, "flac": FLAC, "ogg": OGG}[kind]

@@ -10,6 +10,7 @@ from rapport.core.config import (
     Config,
     ConfigError,
     JobConfig,
+    Names,
     dotted_fields,
     dump_config,
     find_preset,
@@ -37,6 +38,8 @@ class Train(JobConfig):
     """Passes over the data."""
     corpora: tuple[str, ...] = ()
     """Where the data lies."""
+    runs: Names = ("first",)
+    """Names of runs."""
 
 
 @pytest.fixture
@@ -57,6 +60,15 @@ def test_the_file_may_come_after_flags_and_with_an_equals_sign(preset: Path) -> 
 
 def test_a_tuple_takes_several_values() -> None:
     assert load_config(Train, ["--corpora", "a", "b"]).corpora == ("a", "b")
+
+
+def test_names_may_be_separated_by_commas(tmp_path: Path) -> None:
+    assert Train().runs == ("first",)
+    assert load_config(Train, ["--runs", "a,b", "c"]).runs == ("a", "b", "c")
+    assert Train.model_validate({"runs": " a, s3://b/c,"}).runs == ("a", "s3://b/c")
+    assert with_values(Train(), {"runs": ["a", "b"]}).runs == ("a", "b")
+    (tmp_path / "kept.yaml").write_text(dump_config(Train.model_validate({"runs": "a,b"})))
+    assert read_config(Train, tmp_path / "kept.yaml").runs == ("a", "b")
 
 
 def test_a_misspelt_key_in_a_file_is_refused_with_a_suggestion(tmp_path: Path) -> None:
@@ -136,7 +148,8 @@ def test_dotted_values_replace_nested_fields_and_are_checked() -> None:
 
 
 def test_every_field_has_a_dotted_name() -> None:
-    assert [name for name, _, _ in dotted_fields(Train)] == ["storage", "seed", "optim", "optim.lr", "optim.schedule", "epochs", "corpora"]
+    nested = ["optim", "optim.lr", "optim.schedule"]
+    assert [name for name, _, _ in dotted_fields(Train)] == ["storage", "seed", *nested, "epochs", "corpora", "runs"]
 
 
 def test_help_shows_the_sentence_under_each_field_and_the_presets(capsys: pytest.CaptureFixture[str]) -> None:

@@ -32,7 +32,7 @@ def test_the_schema_and_the_record_have_the_same_fields() -> None:
     assert sorted(UTTERANCE_SCHEMA.names) == sorted(f.name for f in fields(Utterance))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(utterances, max_size=5))
 def test_rows_come_back_from_a_table_unchanged(rows: list[Utterance]) -> None:
     assert from_table(to_table(rows)) == rows

@@ -74,7 +74,7 @@ def test_a_split_that_cannot_be_made_says_why(config, rows, told):
     st.floats(0.05, 0.3),
     st.floats(0.05, 0.3),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_no_speaker_is_on_two_sides_and_row_order_does_not_matter(speakers, seed, validation, test):
     rows = rows_of("mine", sorted(speakers), clips=2)
     config = SplitConfig(method="speaker", validation=validation, test=test, seed=seed)

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import io
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -154,13 +153,11 @@ def test_a_crowd_is_served_or_told_when_to_come_back(url: str) -> None:
         async with httpx.AsyncClient(base_url=url, timeout=120, limits=httpx.Limits(max_connections=100)) as client:
             return await asyncio.gather(*(client.post(CHAT, json={"messages": [spoken(wav(1.0, n))]}) for n in range(3 * MAX_PENDING)))
 
-    began_s = time.monotonic()
     responses = asyncio.run(main())
     statuses = [r.status_code for r in responses]
     assert set(statuses) <= {200, 429}
     assert statuses.count(200) >= MAX_PENDING
     assert all(int(r.headers["retry-after"]) >= 1 for r in responses if r.status_code == 429)
-    assert time.monotonic() - began_s < 60
     assert httpx.get(f"{url}/healthz", timeout=200).status_code == 200
 
 

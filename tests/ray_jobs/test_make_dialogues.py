@@ -29,6 +29,20 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeDialoguesConf
     return MakeDialoguesConfig(storage=str(tmp_path))
 
 
+def test_corpora_are_separated_by_commas_and_may_be_folders(config: MakeDialoguesConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(config.storage) / "elsewhere"
+    storage.finish(str(folder), {"corpus": "esd"})
+    opened: list[str] = []
+
+    def open_corpus(path: str) -> PreparedCorpus:
+        opened.append(path)
+        return PreparedCorpus("esd", path, [Utterance("esd/1", "esd", "x.wav", text=SENTENCES[0], emotion="sad")], {})
+
+    monkeypatch.setattr("rapport.datasets.prepared.open_prepared", open_corpus)
+    run(MakeDialoguesConfig.model_validate({**config.model_dump(), "corpora": f"esd, {folder}"}))
+    assert opened == [f"{config.storage}/esd", str(folder)]
+
+
 def test_the_embedded_maker_writes_dialogues_a_report_and_a_manifest(config: MakeDialoguesConfig) -> None:
     result = run(config)
     assert (result["scenarios"], result["sentences"]) == (4, 2)

@@ -14,7 +14,7 @@ from rapport.core.schema import Turn
 from rapport.models.emosds.answer import EMOTIONS
 from rapport.models.emosds.dialogue import Question
 from rapport.models.emosds.engine import load_engine
-from rapport.ray_jobs.predict_emosds import PredictEmosdsConfig, run
+from rapport.ray_jobs.predict_emosds import PredictEmosdsConfig, read_history, run
 
 BEFORE = [{"speaker": "assistant", "text": "Did you catch the bus?", "emotion": "neutral"}]
 
@@ -77,8 +77,22 @@ def test_rows_are_printed_as_they_come_and_replies_can_be_left_out(emosds_model,
     assert row["reply"] is None
 
 
-@pytest.mark.parametrize("turns", ["no JSON", '{"speaker": "user"}', '[{"speaker": "B", "text": "Hi", "emotion": null}]'])
-def test_a_history_that_is_none_is_refused(emosds_model, recordings, tmp_path, turns):
+def test_emotions_of_a_history_are_names_or_tags(tmp_path):
+    emotions = ["sad", "<sadness>", "Sadness", None]
+    (tmp_path / "history.json").write_text(json.dumps([{"speaker": "user", "text": "Hi", "emotion": emotion} for emotion in emotions]))
+    assert [turn.emotion for turn in read_history(str(tmp_path / "history.json"))] == ["sad", "sad", "sad", None]
+
+
+@pytest.mark.parametrize(
+    ("turns", "reason"),
+    [
+        ("no JSON", "wanted a JSON list"),
+        ('{"speaker": "user"}', "wanted a JSON list"),
+        ('[{"speaker": "B", "text": "Hi", "emotion": null}]', "speaker is 'B', wanted user or assistant"),
+        ('[{"speaker": "user", "text": "Hi", "emotion": "hapy"}]', "'hapy' is not in the vocabulary .* did you mean 'happy'"),
+    ],
+)
+def test_a_history_that_is_none_is_refused(emosds_model, recordings, tmp_path, turns, reason):
     (tmp_path / "history.json").write_text(turns)
-    with pytest.raises(RapportError, match="--history"):
+    with pytest.raises(RapportError, match=f"--history .*history.json: .*{reason}"):
         run(settings(emosds_model, recordings / "a.wav", history=str(tmp_path / "history.json")))

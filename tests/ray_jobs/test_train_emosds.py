@@ -125,7 +125,7 @@ def test_a_worker_that_dies_is_replaced_and_the_result_is_the_same(root, ray_clu
     training = {"epochs": 8}
     whole = run(settings(root, "unstruck", stage="1", training=training))["stages"]["1"]
     killed: list[int] = []
-    killer = threading.Thread(target=kill_worker, args=(root / "runs/train_emosds/struck/stage-1", killed))
+    killer = threading.Thread(target=kill_worker, args=(root / "runs/train_emosds/struck/stage-1", killed), daemon=True)
     killer.start()
     struck = run(settings(root, "struck", stage="1", training=training))["stages"]["1"]
     killer.join()

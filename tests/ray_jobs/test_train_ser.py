@@ -84,7 +84,7 @@ def test_a_finished_run_is_not_trained_again(whole, root):
 
 def test_a_worker_that_dies_is_replaced_and_the_result_is_the_same(whole, root):
     killed: list[int] = []
-    killer = threading.Thread(target=kill_worker, args=(root / "runs/train_ser/struck", killed))
+    killer = threading.Thread(target=kill_worker, args=(root / "runs/train_ser/struck", killed), daemon=True)
     killer.start()
     struck = run(toy_settings(root, name="struck", **LONG))
     killer.join()

@@ -74,3 +74,15 @@ def test_half_a_pair_and_equal_emotions_are_no_contrast():
     assert tally.report() is None
     tally.add("7", variants(RIGHT)[0])
     assert tally.report() is None
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 2, 1, 3), (0, 3, 1, 2), (3, 1, 2, 0)])
+def test_every_take_of_a_variant_finds_a_partner(order: tuple[int, ...]):
+    takes = [*variants(RIGHT), *variants(DEAF)]
+    tally = ContrastTally()
+    for place in order:
+        tally.add("7", takes[place])
+    report = tally.report(resamples=10)
+    assert report is not None
+    assert report["pairs"] == 2
+    assert report["heard"]["value"] == 0.5

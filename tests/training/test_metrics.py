@@ -28,7 +28,7 @@ def clips(count=200, seed=0, classes=4, speakers=10):
     return targets, probabilities.argmax(1), probabilities, [f"c/{s}" for s in random.integers(0, speakers, count)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 60), st.integers(2, 6), st.integers(0, 10_000))
 def test_scores_equal_those_of_scikit_learn(count, classes, seed):
     targets, predictions, _, _ = clips(count, seed, classes)

@@ -37,7 +37,7 @@ def test_adapters_are_searched_where_there_are_some():
 
 def test_what_a_model_does_not_hear_is_not_searched():
     assert not any("injection" in field for field in searched(base(**{"model.inputs": "units"})))
-    assert not any("injection" in field for field in searched(base(stage="1")))
+    assert not any("injection" in field for field in searched(base(stage="1", **{"model.residuals_from": 2})))
     assert "model.unit_mode" not in searched(base(**{"model.inputs": "residuals"}))
     assert not any(
         field.startswith("model.injection") or field == "model.unit_mode" for field in searched(base(**{"model.inputs": "text"}))

@@ -61,10 +61,10 @@ def test_sentences_are_found_whatever_their_case_unless_as_published():
 
 def test_rows_that_lack_something_are_counted():
     rows = esd_rows(1, 2, ("sad",))
-    odd = [replace(rows[0], text=" "), replace(rows[0], split="left_out"), *rows]
-    kept, lacking = build.usable(odd, units={rows[0].utterance_id})
+    odd = [replace(rows[0], text=" "), replace(rows[0], split="left_out"), replace(rows[0], split=None), *rows]
+    kept, left_out = build.usable(odd, units={rows[0].utterance_id})
     assert kept == rows[:1]
-    assert lacking == {"text": 1, "side": 1, "units": 1}
+    assert left_out == {"no text": 1, "speaker and sentence on different sides": 1, "no side": 1, "no units": 1}
 
 
 def test_corpora_of_few_sentences_are_fixed():

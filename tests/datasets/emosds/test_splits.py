@@ -45,6 +45,12 @@ def test_sentences_that_everybody_says_are_not_told_apart():
     assert splits.disjoint_sides(rows, shares=SHARES, fixed={"esd"}) == rows
 
 
+def test_rows_without_words_are_no_shared_sentence():
+    rows = [replace(row, text=None) for row in esd_rows(sentences=2)]
+    assert len({row.split for row in rows}) > 1
+    assert splits.disjoint_sides(rows, shares=SHARES) == rows
+
+
 def test_a_speaker_on_two_sides_is_refused():
     rows = [replace(row, split=("train", "test")[i % 2]) for i, row in enumerate(esd_rows(speakers=1, sentences=3))]
     with pytest.raises(RapportError, match=r"esd/0000.*sides given"):

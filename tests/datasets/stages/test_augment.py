@@ -49,7 +49,7 @@ def pitch_of(samples):
     noise_level=st.floats(1e-3, 1),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_noise_lands_within_a_tenth_of_a_decibel_of_the_ratio_asked_for(wanted_db, seconds, level, noise_level, seed):
     speech, noise = tone(seconds, level=level), hiss(0.4, seed, noise_level)
     stretch = stretch_of(noise, len(speech), np.random.default_rng(seed))
@@ -83,7 +83,7 @@ ROBUST = with_values(PRESETS["robust"], {f"{name}.p": 0.5 for name in STEPS})
 
 
 @given(seed=st.integers(0, 2**63 - 1), length=st.integers(1, 12_000))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_clip_and_a_seed_always_give_the_same_finite_clip(seed, length):
     speech = tone(1.0)[:length]
     before = speech.copy()

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from rapport.core.emotions import EMOTIONS as VOCABULARY
 from rapport.core.errors import RapportError
 from rapport.models.emosds.answer import EMOTIONS, TAGS, Answer, format_answer, parse_answer
+from rapport.models.emosds.tokens import speech_tokens
 
 SPOKEN = "I missed the last bus."
 REPLY = "That is rough, shall I look for a night train?"
@@ -48,7 +49,7 @@ def test_spaces_may_be_missing_or_doubled(text: str) -> None:
         ("<sadness>", 2, "the transcript is empty"),
         (f"<joy> {SPOKEN}", 2, "<joy> is no tag"),
         (f"<calm> {SPOKEN}", 2, "<calm> is no tag"),
-        (f"<sadness> <anger> {SPOKEN}", 2, "a second tag in the transcript"),
+        (f"<sadness> <anger> {SPOKEN}", 2, "a tag among the words of the transcript"),
         (TEXT, 2, "'EmoSDS:' follows the transcript"),
         (f"<sadness> {SPOKEN}", 3, "no 'EmoSDS:'"),
         (f"<sadness> {SPOKEN} EmoSDS: {REPLY}", 3, "no tag before the reply"),
@@ -58,6 +59,36 @@ def test_spaces_may_be_missing_or_doubled(text: str) -> None:
 )
 def test_malformed_text_is_told_and_does_not_raise(text: str, stage: int, reason: str) -> None:
     assert reason in (parse_answer(text, stage).malformed or "")
+
+
+@pytest.mark.parametrize("mark", [*speech_tokens(13, EMOTIONS), "user:", "EmoSDS:"])
+def test_a_mark_among_words_is_malformed_in_every_field_of_every_stage(mark: str) -> None:
+    words = f"hello {mark} you"
+    answers = [parse_answer(words, 1), parse_answer(f"{mark} hello", 1), parse_answer(f"hello{mark}", 1)]
+    answers += [parse_answer(f"<sadness> {words}", 2), parse_answer(f"<sadness> {words} EmoSDS: <neutral> hm", 3)]
+    answers.append(parse_answer(f"<sadness> hm EmoSDS: <neutral> {words}", 3))
+    for answer in answers:
+        assert answer.malformed
+        assert "hello" in (answer.reply or "") + (answer.transcript or "")
+
+
+@pytest.mark.parametrize(
+    ("text", "stage", "reason"),
+    [
+        ("hello <12><13>", 1, "a unit among the words of the transcript"),
+        ("<anger> hello", 1, "a tag among the words of the transcript"),
+        ("<sadness> <12> hello <residual>", 2, "a unit among the words of the transcript"),
+        (f"<sadness> {SPOKEN} EmoSDS: <neutral> <residual>", 3, "'<residual>' among the words of the reply"),
+        (f"<sadness> {SPOKEN} EmoSDS: <neutral> user: {REPLY}", 3, "'user:' among the words of the reply"),
+    ],
+)
+def test_which_mark_it_was_and_where_is_told(text: str, stage: int, reason: str) -> None:
+    assert parse_answer(text, stage).malformed == reason
+
+
+def test_what_only_looks_like_a_mark_is_a_word() -> None:
+    for words in ("1 < 2 > 0", "the user asked", "<joy> ahead", "at <3"):
+        assert parse_answer(f"<sadness> {words}", 2) == Answer("sad", words)
 
 
 def test_what_can_be_read_of_a_malformed_answer_is_read() -> None:

@@ -162,6 +162,22 @@ def test_a_stream_that_is_closed_stops_the_work(model: SpeechLanguageModel) -> N
     assert len(calls) < 5
 
 
+def test_a_row_whose_listener_left_leaves_the_batch(model: SpeechLanguageModel) -> None:
+    generator = Generator(model, GenerationConfig(max_new_tokens=24, constrained=True))
+    whole = generator.generate(EXAMPLES, SPOKEN)
+    widths: list[int] = []
+    handle = model.base.get_output_embeddings().register_forward_hook(lambda _module, _inputs, logits: widths.append(len(logits)))
+    left: set[int] = set()
+    ids = {}
+    for step in generator.stream_batch(EXAMPLES, SPOKEN, left.__contains__):
+        ids.update({row: item.ids for row, item in step if isinstance(item, Generated)})
+        left.update({0, 2})
+    handle.remove()
+    assert widths[0] == 4
+    assert max(widths[1:]) == 2
+    assert ids == {row: whole[row].ids for row in (1, 3)}
+
+
 def test_one_batch_is_of_one_stage(model: SpeechLanguageModel) -> None:
     with pytest.raises(RapportError, match=r"stages \[1, 2\]"):
         Generator(model).generate([example(1), example(2)], [speech(5), speech(5)])
@@ -173,9 +189,9 @@ def test_a_session_feeds_back_what_it_heard(model: SpeechLanguageModel, monkeypa
     asked: list[Example] = []
     steps = generator._steps
 
-    def listened(examples: Sequence[Example], heard: Sequence[SpeechUnits | None]) -> Iterator[Any]:
+    def listened(examples: Sequence[Example], heard: Sequence[SpeechUnits | None], *more: Any) -> Iterator[Any]:
         asked.extend(examples)
-        return steps(examples, heard)
+        return steps(examples, heard, *more)
 
     monkeypatch.setattr(generator, "_steps", listened)
     session = DialogueSession(generator, HISTORY[:1])

@@ -86,8 +86,8 @@ def test_the_hash_tells_vocabularies_apart(tokenizer: Any) -> None:
 
 def test_marks_are_found_in_free_text(tokenizer: Any) -> None:
     marks = plain_text_pattern(tokenizer, extend_tokenizer(tokenizer, 12, EMOTIONS))
-    text = "a <residual> b <77> <sadness> <|eot_id|> user: x <3 <joy>"
-    assert marks.findall(text) == ["<residual>", "<77>", "<sadness>", "<|eot_id|>", "user: "]
+    text = "a <residual> b <77> <sadness> <|eot_id|> user: x <3 <joy> EmoSDS:"
+    assert marks.findall(text) == ["<residual>", "<77>", "<sadness>", "<|eot_id|>", "user:", "EmoSDS:"]
 
 
 def test_a_tokenizer_that_cannot_end_is_refused(tokenizer: Any) -> None:

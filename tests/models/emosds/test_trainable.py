@@ -46,15 +46,28 @@ def test_everything_trains_in_the_last_stage(build: Callable[..., SpeechLanguage
 
 
 def test_every_trained_weight_gets_a_gradient_in_every_stage(build: Callable[..., SpeechLanguageModel]) -> None:
-    """A distributed wrapper waits for all of them."""
-    model = build(injection=InjectionConfig(kind="strided"))
+    """A distributed wrapper waits for all of them, also where a batch is rehearsed from stage 1 and has no residuals."""
+    model = build(injection=InjectionConfig(kind="strided")).train()
     for stage in (1, 2, 3):
-        for batch in (model.collator()([example(stage)], [speech(9)]), model.collator().nothing(stage)):
+        for heard in (stage, 1):
             apply_trainable(model, TrainableConfig(), stage)
             model.zero_grad()
-            model(**batch).loss_sum.backward()
+            model(**model.collator()([example(heard)], [speech(9)])).loss_sum.backward()
             assert not [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
         assert model.injection.projection.weight.requires_grad is (stage > 1)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_an_example_that_counts_nothing_gives_every_trained_weight_a_gradient_of_zeros(
+    build: Callable[..., SpeechLanguageModel], stage: int
+) -> None:
+    """It stands in where a worker has no examples left for a step that the others take."""
+    model = build(injection=InjectionConfig(kind="strided")).train()
+    apply_trainable(model, TrainableConfig(), stage)
+    (model(**model.collator()([example(stage)], [speech(1)])).loss_sum * 0).backward()
+    trained = {n: p.grad for n, p in model.named_parameters() if p.requires_grad}
+    assert "injection.projection.weight" in trained or stage == 1
+    assert all(gradient is not None and not gradient.any() for gradient in trained.values())
 
 
 def test_adapters_train_alone_or_with_embeddings(build: Callable[..., SpeechLanguageModel]) -> None:

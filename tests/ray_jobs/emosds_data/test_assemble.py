@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,14 @@ def test_fixed_sentences_are_named(tmp_path):
     result = run(settings(tmp_path, asr=(), dialogues=""))
     assert result["leak_free"]
     assert "everybody says the same sentences in esd" in result["warnings"][0]
+
+
+def test_rows_without_words_on_all_sides_are_left_out_for_that_alone(tmp_path):
+    hums = [replace(row, utterance_id=f"{row.utterance_id}-hum", text=None) for row in librispeech_rows(sentences=1)]
+    write_prepared(tmp_path, [*librispeech_rows(shared=0), *hums])
+    result = run(settings(tmp_path, emotional=(), dialogues=""))
+    assert result["left_out"] == {"librispeech: no text": 10}
+    assert sum(result["counts"]["1"].values()) == 80
 
 
 def test_what_is_missing_is_told(root, tmp_path):

@@ -8,6 +8,8 @@ import pytest
 from rapport.core.errors import RapportError
 from rapport.datasets.emosds.examples import find_examples
 from rapport.datasets.emosds.splits import scenario_of
+from rapport.ray_jobs.build_emosds import run as build
+from rapport.ray_jobs.emosds_data.config import BuildEmosdsConfig
 from rapport.ray_jobs.emosds_evaluation.config import EvaluateEmosdsConfig
 from rapport.ray_jobs.emosds_evaluation.subject import choose_subject
 
@@ -72,6 +74,26 @@ def test_a_run_stands_for_the_model_of_its_stage(toy_root, tmp_path):
     data = find_examples(str(toy_root), "default")
     assert choose_subject(settings(tmp_path, models="mine", data=data)).contenders[0].name == "mine-stage-2"
     assert choose_subject(settings(tmp_path, models="mine", data=data, stage="1")).contenders[0].name == "mine-stage-1"
+
+
+def test_a_model_that_was_trained_on_another_build_is_warned_of(toy_root, tmp_path):
+    data = find_examples(str(toy_root), "default")
+    folder = shutil.copytree(toy_root / "models" / "emosds" / "units", tmp_path / "mine")
+    saved = json.loads((folder / "config.json").read_text())
+
+    def warnings(trained_on: dict[str, int]) -> tuple[str, ...]:
+        (folder / "config.json").write_text(json.dumps({**saved, "lineage": {**saved["lineage"], "data": trained_on}}))
+        return choose_subject(settings(toy_root, models=str(folder), stage="2")).warnings
+
+    plain = warnings({})
+    assert warnings({data: 3}) == plain
+    assert warnings({"/gone/default/0a1b": 3})[len(plain) :] == (
+        f"mine was trained on /gone/default/0a1b, which cannot be read here: whether it shares speakers with {data} is not known",
+    )
+    asked = {"storage": str(tmp_path), "asr": "", "emotional": str(toy_root / "corpora/esd" / ("0" * 12))}
+    other = build(BuildEmosdsConfig.model_validate({**asked, "sides": {"split": {"method": "kfold", "fold": 1}}}))
+    (warning,) = warnings({other["folder"]: 3})[len(plain) :]
+    assert warning.startswith("mine was trained on 1 speakers")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from rapport.core import storage
 from rapport.core.config import with_values
 from rapport.core.errors import RapportError
 from rapport.core.examples import STAGES, Stage
+from rapport.models.emosds.injection import ProjectedInjection
 from rapport.models.emosds.pretrained import from_pretrained
 from rapport.ray_jobs.emosds_training.config import StageRunConfig, TrainEmosdsConfig, resolved, stage_run
 from rapport.ray_jobs.emosds_training.data import describe, language_data, read_stage, told
@@ -20,12 +21,25 @@ from rapport.training.sft import LanguageResult, train_language_model
 from tests.ray_jobs.emosds_training.toy import build_toy, settings
 from tests.toy_emosds import write_model
 
+# inputs, the model before, the stage, and whether the scale of residuals is fitted when it begins
+FITTED = [
+    ("units+residuals", "", 1, False),
+    ("units+residuals", "random-1", 1, False),
+    ("units+residuals", "random-1", 2, True),
+    ("units+residuals", "random-2", 2, False),
+    ("units+residuals", "random-2", 3, False),
+    ("residuals", "", 1, True),
+    ("residuals", "voice-1", 1, False),
+    ("residuals", "voice-1", 2, False),
+]
+
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = build_toy(tmp_path_factory.mktemp("storage"))
     for stage in (1, 2):
         write_model(root / "models" / "emosds" / f"random-{stage}", stage=stage)
+    write_model(root / "models" / "emosds" / "voice-1", inputs="residuals", stage=1)
     return root
 
 
@@ -40,7 +54,7 @@ def trained(config: TrainEmosdsConfig, stage: Stage) -> LanguageResult:
     lineage = check_lineage(run.model, sources, stage)
     model, _ = start_model(run, sources)
     train, validation = read_stage(run, sources, model.collator())
-    fit_scale(model, train, lineage)
+    fit_scale(model, train, run.stage)
     result = train_language_model(model, language_data(train, validation), run.training)
     save_model(model, run, lineage, result)
     return result
@@ -95,6 +109,31 @@ def test_the_start_of_a_stage_is_the_same_on_every_worker(root):
     run, sources = prepared(settings(root, "same"), 1)
     one, other = (start_model(run, sources)[0].state_dict() for _ in range(2))
     assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+def test_adapters_are_drawn_by_the_seed(root):
+    def adapters(seed: int) -> dict[str, torch.Tensor]:
+        run, sources = prepared(settings(root, "drawn", stage="3", start_from="random-2", seed=seed), 3)
+        torch.manual_seed(17 + seed)  # what was drawn before makes no difference
+        model, report = start_model(run, sources)
+        assert "adapters" in report.parts
+        return {name: p.detach() for name, p in model.named_parameters() if "lora_A" in name}
+
+    one, same, other = adapters(1), adapters(1), adapters(2)
+    assert one
+    assert all(torch.equal(tensor, same[name]) for name, tensor in one.items())
+    assert not any(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+@pytest.mark.parametrize(("inputs", "start_from", "stage", "fitted"), FITTED)
+def test_the_scale_of_residuals_is_fitted_before_weights_are_learned_on_it_and_never_again(root, inputs, start_from, stage, fitted):
+    config = with_values(settings(root, "scale", stage=str(stage), start_from=start_from), {"model.inputs": inputs})
+    run, sources = prepared(config, stage)
+    model, _ = start_model(run, sources)
+    assert isinstance(model.injection, ProjectedInjection)
+    before = model.injection.mean.clone()
+    fit_scale(model, read_stage(run, sources, model.collator())[0], stage)
+    assert torch.equal(model.injection.mean, before) is not fitted
 
 
 def test_a_model_that_reads_needs_no_units(root):

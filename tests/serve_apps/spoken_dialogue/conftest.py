@@ -30,7 +30,9 @@ class ScriptedEngine:
         items = [item for step in self.stream(questions) for _, item in step]
         return [item for item in items if isinstance(item, Reply)]
 
-    def stream(self, questions: Sequence[Question]) -> Iterator[list[tuple[int, Piece | Reply | Exception]]]:
+    def stream(
+        self, questions: Sequence[Question], gone: Callable[[int], bool] | None = None
+    ) -> Iterator[list[tuple[int, Piece | Reply | Exception]]]:
         for number, question in enumerate(questions):
             self.asked.append(question)
             yield [(number, Piece("user_emotion", "sad"))]

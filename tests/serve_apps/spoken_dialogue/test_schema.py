@@ -17,7 +17,7 @@ schema = schemathesis.openapi.from_asgi("/openapi.json", API)
 
 
 @schema.parametrize()
-@hypothesis.settings(max_examples=15, deadline=None, suppress_health_check=list(hypothesis.HealthCheck))
+@hypothesis.settings(max_examples=15, suppress_health_check=list(hypothesis.HealthCheck))
 def test_the_interface_keeps_its_word(case: schemathesis.Case) -> None:
     # Bytes made up by a generator are no audio, and are rightly refused.
     case.call_and_validate(headers={"Authorization": f"Bearer {KEY}"}, excluded_checks=[positive_data_acceptance])
