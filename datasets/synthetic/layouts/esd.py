@@ -1,13 +1,16 @@
 """ESD: `0011/Angry/0011_000351.wav`, the table `0011/0011.txt`, and dialogues on its sentences in `EmoSC_dialogues.jsonl`.
 
-Complete as published in English: speakers 0011 to 0020 say 350 texts each in five emotions. With fewer clips, a speaker draws half as many
-of these texts as there are clips and says each in two emotions, so that sentences stay many and each is heard in different ways; emotions
-stay balanced within a speaker. Further tens of speakers, from 0021 on, say texts of their own. 16 kHz, 16 bit, one channel, as published.
+Complete as published in English: speakers 0011 to 0020 say 350 texts each in five emotions. With fewer clips, a speaker is dealt half as
+many of these texts as there are clips and says each in two emotions, so that sentences stay many and each is heard in different ways;
+emotions stay balanced within a speaker. Further tens of speakers, from 0021 on, say texts of their own. 16 kHz, 16 bit, one channel, as
+published.
 """
 
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cache
+
+import numpy as np
 
 from rapport.core.audio import encode_wav
 from rapport.datasets.card import read_card
@@ -70,7 +73,10 @@ def _clips(request: Request, speaker: str) -> tuple[Clip, ...]:
     """The clips of a speaker by path: every text in one emotion or another, then every text in the next, until there are enough."""
     wanted = request.count_utterances(CLIPS, CLIPS)
     texts = min(TEXTS, -(-wanted // 2))
-    order = generator(request.seed, "esd", speaker).permutation(TEXTS)[:texts]
+    # The speakers of a cohort are dealt different texts as long as there are enough.
+    cohort, place_in_cohort = divmod(int(speaker) - FIRST_ENGLISH, _COHORT)
+    dealt = generator(request.seed, "esd", str(cohort)).permutation(TEXTS)
+    order = np.roll(dealt, -texts * place_in_cohort)[:texts]
     takes = [
         # The step to the next emotion differs from text to text, so that all pairs of emotions meet on the same words.
         Clip(speaker, NUMBERED[(place + turn * (1 + place // len(NUMBERED) % 4)) % len(NUMBERED)], int(text) + 1, request)
