@@ -17,6 +17,8 @@ from rapport.models.emosds.tokens import Manifest
 
 # Byte-level and sentence-piece vocabularies write space, newline, tab and return so.
 _SPACES = " \n\t\rĠĊĉč▁"
+_SHORTEST_REPLY = 5
+"""Tokens: label, tag, space, word, end."""
 
 
 class Kind(IntEnum):
@@ -39,6 +41,8 @@ class _State(IntEnum):
     REPLY_TAG = 3
     REPLY_BEGINS = 4
     REPLY = 5
+    TRANSCRIPT_SPACED = 6
+    REPLY_SPACED = 7
 
 
 class AnswerGrammar:
@@ -51,14 +55,17 @@ class AnswerGrammar:
         after_transcript = Kind.LABEL if stage == 3 else Kind.END
         moves: dict[_State, dict[Kind, _State]] = {
             _State.USER_TAG: {Kind.TAG: _State.TRANSCRIPT_BEGINS},
-            _State.TRANSCRIPT_BEGINS: {Kind.WORD: _State.TRANSCRIPT},
+            # A vocabulary may have the space before a word as a token of its own.
+            _State.TRANSCRIPT_BEGINS: {Kind.WORD: _State.TRANSCRIPT, Kind.SPACE: _State.TRANSCRIPT_SPACED},
+            _State.TRANSCRIPT_SPACED: {Kind.WORD: _State.TRANSCRIPT},
             _State.TRANSCRIPT: {
                 Kind.WORD: _State.TRANSCRIPT,
                 Kind.SPACE: _State.TRANSCRIPT,
                 after_transcript: _State.REPLY_TAG if stage == 3 else _State.TRANSCRIPT,
             },
             _State.REPLY_TAG: {Kind.TAG: _State.REPLY_BEGINS},
-            _State.REPLY_BEGINS: {Kind.WORD: _State.REPLY},
+            _State.REPLY_BEGINS: {Kind.WORD: _State.REPLY, Kind.SPACE: _State.REPLY_SPACED},
+            _State.REPLY_SPACED: {Kind.WORD: _State.REPLY},
             _State.REPLY: {Kind.WORD: _State.REPLY, Kind.SPACE: _State.REPLY, Kind.END: _State.REPLY},
         }
         self._next = torch.full((len(_State), len(Kind)), -1)
@@ -78,7 +85,7 @@ class AnswerGrammar:
         With `remaining` tokens left, this one included, an answer ends in time: a transcript leaves `reply` tokens to the reply.
         """
         allowed = (self._next[state] >= 0)[:, self._kinds]
-        if self._stage == 3 and remaining <= max(reply, 4):
+        if self._stage == 3 and remaining <= max(reply, _SHORTEST_REPLY):
             allowed = self._only(allowed, state == _State.TRANSCRIPT, self._label)
         if remaining == 1:
             allowed = self._only(allowed, torch.ones_like(state, dtype=torch.bool), self._eos)

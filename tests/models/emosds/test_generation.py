@@ -113,6 +113,23 @@ def test_the_grammar_ends_an_answer_in_time(model: SpeechLanguageModel) -> None:
     assert written == ["<anger>", *"xxxxxx", "EmoSDS: ", "<anger>", *"xx", "<|eot_id|>"]
 
 
+def test_the_space_before_a_word_may_be_a_token_of_its_own_and_no_answer_is_space_alone(model: SpeechLanguageModel) -> None:
+    space, word = (model.tokenizer.convert_tokens_to_ids(piece) for piece in ("Ġ", "x"))
+    wish = torch.zeros(1, model.manifest.size)
+    wish[0, space], wish[0, word] = 6, 5
+    for stage, total, wanted in (
+        (1, 8, ["Ġ", "x", *"ĠĠĠĠĠ", "<|eot_id|>"]),
+        (3, 8, ["<anger>", "Ġ", "x", "EmoSDS: ", "<anger>", "Ġ", "x", "<|eot_id|>"]),
+    ):
+        grammar = AnswerGrammar(model.tokenizer, model.manifest, stage, torch.device("cpu"))
+        state, written = grammar.start(1), []
+        for remaining in range(total, 0, -1):
+            token = grammar.restrict(wish, state, remaining, reply=1).argmax(-1)
+            state = grammar.advance(state, token)
+            written.append(model.tokenizer.convert_ids_to_tokens(int(token)))
+        assert written == wanted
+
+
 def test_an_answer_that_does_not_end_is_malformed(model: SpeechLanguageModel) -> None:
     with torch.no_grad():
         answer = Generator(model, GenerationConfig(max_new_tokens=8)).generate([example(1)], [speech(9)])[0]
