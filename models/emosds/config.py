@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from rapport.core.config import Config
+from rapport.core.config import Config, Names
 from rapport.core.emotions import check_emotion
 from rapport.core.errors import RapportError
 from rapport.models.emosds.answer import EMOTIONS
@@ -115,7 +115,7 @@ class EmosdsConfig(Config):
     """How residuals enter."""
     residuals_from: Literal[1, 2] = 2
     """First stage that hears residuals beside units. Published is 2; with 1, its many sentences teach to read words from both."""
-    emotions: tuple[str, ...] = EMOTIONS
+    emotions: Names = EMOTIONS
     """Canonical emotions that it may name, in the order of their tags."""
     instructions: Literal["full", "short"] = "full"
     """Worded instructions before every example, or one short line a stage, which a small model learns faster."""

@@ -30,7 +30,7 @@ class BuildEmosdsConfig(JobConfig):
     """Prepared corpora of stages 2 and 3."""
     dialogues: str = ""
     """EmoSC_dialogues.jsonl; empty leaves stage 3 out."""
-    emotions: tuple[str, ...] = EMOTIONS
+    emotions: Names = EMOTIONS
     """Emotions that stages 2 and 3 tell apart; recordings and dialogues of others are left out and counted."""
     plain_asr: bool = True
     """Write the words of stage 1 in lower case without punctuation, as the published form has them."""
