@@ -275,6 +275,7 @@ def _config(options: argparse.Namespace, root: Path) -> TrainEmosdsConfig:
         "stage": str(STAGE),
         "data": "bench",
         "start_from": "bench",
+        "workers.count": 1,
         "workers.cpus": options.threads,
         "workers.use_gpu": "auto",
         f"{stage}.training.epochs": options.epochs,
