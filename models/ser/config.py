@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from rapport.core.config import Config
+from rapport.core.config import Config, Names
 from rapport.core.emotions import SER_EMOTIONS, in_vocabulary_order
 from rapport.core.errors import RapportError
 
@@ -251,7 +251,7 @@ class DecodingConfig(Config):
 class SerConfig(Config):
     """One speech emotion classifier."""
 
-    emotions: tuple[str, ...] = SER_EMOTIONS
+    emotions: Names = SER_EMOTIONS
     """The emotions it tells apart, in vocabulary order: the order of its logits."""
     encoder: EncoderConfig = EncoderConfig()
     """Waveform to frames."""

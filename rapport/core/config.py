@@ -50,6 +50,9 @@ def _names(value: Any) -> Any:
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
 """The type of a field that takes several names, as a list or separated by commas."""
 
+AS_TEXT = BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)
+"""Annotates a field of words of which some are digits, which YAML reads as numbers."""
+
 ConfigT = TypeVar("ConfigT", bound=Config)
 
 

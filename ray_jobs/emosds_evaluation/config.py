@@ -1,10 +1,10 @@
 """Settings of `evaluate_emosds`. Imports neither torch nor ray, so that `--help` stays quick."""
 
-from typing import Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from rapport.core.config import Config, JobConfig, Names
+from rapport.core.config import AS_TEXT, Config, JobConfig, Names
 from rapport.models.emosds.config import GenerationConfig
 
 
@@ -36,7 +36,7 @@ class EvaluateEmosdsConfig(JobConfig):
     """Name of the evaluation; made from model, data and split unless given. The same name again replaces the earlier one."""
     data: str = "default"
     """Examples that build_emosds made: a name, folder or URI."""
-    stage: Literal["auto", "1", "2", "3"] = "auto"
+    stage: Annotated[Literal["auto", "1", "2", "3"], AS_TEXT] = "auto"
     """What is asked of the models; auto is the last stage that the first of them was trained for."""
     split: Literal["train", "validation", "test"] = "test"
     """Which side."""
@@ -64,8 +64,3 @@ class EvaluateEmosdsConfig(JobConfig):
     """Write the model card into the folder of the first model."""
     shown: int = Field(default=24, ge=0)
     """Answers to show on the page, drawn by the seed."""
-
-    @field_validator("stage", mode="before")
-    @classmethod
-    def _numbered(cls, value: Any) -> Any:
-        return str(value) if isinstance(value, int) else value

@@ -1,11 +1,11 @@
 """Settings of `train_emosds`. Imports neither torch nor ray, so that `--help` stays quick and search spaces can name its fields."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from rapport.core import storage
-from rapport.core.config import Config, JobConfig, Names, with_values
+from rapport.core.config import AS_TEXT, Config, JobConfig, Names, with_values
 from rapport.core.examples import STAGES, Stage
 from rapport.models.emosds.config import EmosdsConfig, TrainableConfig
 from rapport.ray_jobs.training_runs.config import WorkersConfig
@@ -30,7 +30,7 @@ class TrainEmosdsConfig(JobConfig):
 
     name: str = Field(default="emosds", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """Name of the run and of its models. The same name again continues a run that was interrupted."""
-    stage: Literal["1", "2", "3", "all"] = "all"
+    stage: Annotated[Literal["1", "2", "3", "all"], AS_TEXT] = "all"
     """Which stage, or one after the other; a stage starts from the model of the one before."""
     fresh: bool = False
     """Begin these stages anew: earlier runs and models of that name are moved aside."""
@@ -52,11 +52,6 @@ class TrainEmosdsConfig(JobConfig):
     """Processes and processors."""
     tracking: TrackingConfig = TrackingConfig()
     """Curves."""
-
-    @field_validator("stage", mode="before")
-    @classmethod
-    def _numbered(cls, value: Any) -> Any:
-        return str(value) if isinstance(value, int) else value
 
     @property
     def stages(self) -> tuple[Stage, ...]:

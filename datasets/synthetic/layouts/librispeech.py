@@ -24,7 +24,7 @@ PER_CHAPTER = 38
 _SUBSETS = {"train": "train-clean-100", "validation": "dev-clean", "test": "test-clean"}
 _SHARES = SplitConfig().sentence_shares
 _MOODS = ("neutral", "happy", "sad", "angry", "surprised")
-_LIVELINESS = 0.8  # most of an emotion that a reader puts into a sentence
+_LIVELINESS = 1.0  # most of an emotion that a reader puts into a sentence
 
 
 @dataclass(frozen=True, slots=True)
