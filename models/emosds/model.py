@@ -89,6 +89,13 @@ class SpeechLanguageModel(nn.Module):
         """Trade time for memory: keep no activations inside decoder layers."""
         self.base.gradient_checkpointing_enable({"use_reentrant": False})
 
+    def set_attention(self, kind: str) -> None:
+        """How attention is computed: `sdpa`, `eager` or `flash_attention_2`. Not saved with the model."""
+        try:
+            self.base.set_attn_implementation(kind)
+        except ImportError as error:
+            raise RapportError(f"attention is {kind!r}, which cannot be had here: {error}. Set it to sdpa") from error
+
     def embed(self, input_ids: Tensor, residuals: Tensor | None = None, residual_lengths: Tensor | None = None) -> Tensor:
         """[B, N, H] the input rows of ids [B, N]: slots, in order, hold the injected residuals [ΣT, D] of clips of [B] frames.
 

@@ -157,8 +157,10 @@ class _Training:
         self.rate = rate_schedule(
             ScheduleConfig(name=config.schedule, unit="step", warmup=warmup, floor=config.floor), self.total_steps, self.total_steps
         )
+        if config.attention != "sdpa":
+            _prepared(model, "set_attention", "computes attention in its own way: set attention to sdpa")(config.attention)
         if config.gradient_checkpointing:
-            _checkpoint_gradients(model)
+            _prepared(model, "gradient_checkpointing_enable", "cannot keep fewer activations: set gradient_checkpointing to false")()
         self.strategy = make_strategy(model, config, device, bf16, checkpoint.weights if checkpoint else None)
         self.progress, self.best = LanguageProgress(), Weights()
         self.totals = torch.zeros(3, dtype=torch.float64, device=device)
@@ -338,8 +340,9 @@ def _figures(totals: list[float]) -> dict[str, float]:
     }
 
 
-def _checkpoint_gradients(model: nn.Module) -> None:
-    enable = getattr(model, "gradient_checkpointing_enable", None)
-    if enable is None:
-        raise RapportError(f"a {type(model).__name__} cannot keep fewer activations: set gradient_checkpointing to false")
-    enable()
+def _prepared(model: nn.Module, method: str, otherwise: str) -> Callable[..., Any]:
+    """What of a model is asked for by a setting and not every model has."""
+    found: Callable[..., Any] | None = getattr(model, method, None)
+    if found is None:
+        raise RapportError(f"a {type(model).__name__} {otherwise}")
+    return found

@@ -51,6 +51,9 @@ class SftConfig(Config):
     """Last rate as a share of the peak."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of forward and backward passes, with weights and optimiser in float32; auto is bf16 where the hardware computes in it."""
+    attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
+    """How attention is computed, with the same result but for rounding. `eager` keeps every weight of it, and learns short sequences in
+    bfloat16 faster on a CPU; `flash_attention_2` needs a GPU and the package flash-attn."""
     gradient_checkpointing: bool = False
     """Keep no activations inside decoder layers and compute them again in the backward pass: less memory, a third more time."""
     selection: Literal["best", "last"] = "best"

@@ -95,6 +95,11 @@ def test_gradient_checkpointing_changes_memory_and_not_what_is_learned():
         torch.testing.assert_close(spare.last[name], tensor, rtol=1e-4, atol=1e-6)
 
 
+def test_a_model_without_a_choice_of_attention_says_so():
+    with pytest.raises(RapportError, match="Speller computes attention in its own way: set attention to sdpa"):
+        train_language_model(Speller(), toy_data(), toy_config(attention="eager"))
+
+
 def test_the_rate_rises_falls_and_ends_at_its_floor():
     reports: list[Report] = []
     train_language_model(Speller(), toy_data(), toy_config(epochs=4, warmup_ratio=0.25, floor=0.1), report=reports.append)

@@ -1,6 +1,7 @@
 """The language model with speech in its input."""
 
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -99,6 +100,17 @@ def test_gradient_checkpointing_changes_no_gradient(build: Callable[..., SpeechL
         model.zero_grad()
         model.gradient_checkpointing_enable()
     assert all(torch.allclose(gradients[0][n], gradients[1][n], rtol=1e-3, atol=1e-4) for n in gradients[0])
+
+
+def test_every_way_to_compute_attention_gives_the_same_loss(build: Callable[..., SpeechLanguageModel]) -> None:
+    model = build(injection=InjectionConfig(kind="linear")).train()
+    batch = model.collator()(ROWS, SPOKEN)
+    known = float(model(**batch).loss_sum.detach())
+    model.set_attention("eager")
+    assert float(model(**batch).loss_sum.detach()) == pytest.approx(known, rel=1e-5)
+    if find_spec("flash_attn") is None:
+        with pytest.raises(RapportError, match=r"flash_attention_2.*Set it to sdpa"):
+            model.set_attention("flash_attention_2")
 
 
 def test_residuals_are_cast_to_the_precision_of_the_weights(build: Callable[..., SpeechLanguageModel]) -> None:
