@@ -7,7 +7,6 @@ there and ends with the same weights and figures as one that was never interrupt
 function on the same data and the network that `wrap` returns averages their gradients.
 """
 
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -24,8 +23,9 @@ from rapport.training.checkpoint import Checkpoint, ClassifierProgress
 from rapport.training.clips import Batch, ClassifierData, Samples, read_ahead
 from rapport.training.config import ClassifierConfig
 from rapport.training.evaluation import Predictions, answer_clips, predict_clips
+from rapport.training.loop import EpochLoop
 from rapport.training.metrics import scores_of
-from rapport.training.numerics import fast_bf16, finite, seed_everything
+from rapport.training.numerics import fast_bf16, seed_everything
 from rapport.training.objective import Objective, Totals
 from rapport.training.optim import build_optimizer, learning_rates, load_optimizer_tensors, optimizer_tensors, set_rate
 from rapport.training.report import Report
@@ -72,15 +72,11 @@ def train_classifier(
     training = _Training(model, data, config, seed, report, wrap or (lambda network: network), world or World())
     if checkpoint is not None:
         training.restore(checkpoint)
-    while training.progress.epoch < config.epochs and not training.progress.stopped:
-        training.train_epoch()
-        training.finish_epoch()
+    training.run()
     return training.result()
 
 
-class _Training:
-    """The state of one training on one worker, and what is done to it."""
-
+class _Training(EpochLoop[ClassifierProgress]):
     def __init__(
         self,
         model: SpeechEmotionClassifier,
@@ -91,13 +87,10 @@ class _Training:
         wrap: Callable[[nn.Module], nn.Module],
         world: World,
     ) -> None:
-        self.validates = data.validation is not None and len(data.validation) > 0
-        if not self.validates and (config.selection == "best" or config.patience):
-            raise RapportError(
-                "there are no validation clips to select an epoch or stop by: hold some out (split.validation), "
-                "or set selection to last and patience to 0"
-            )
-        self.model, self.data, self.config, self.seed, self.report, self.world = model, data, config, seed, report, world
+        validates = data.validation is not None and len(data.validation) > 0
+        missing = "validation clips to select an epoch or stop by: hold some out (split.validation)"
+        super().__init__(config, report, ClassifierProgress(), validates=validates, missing=missing)
+        self.model, self.data, self.config, self.seed, self.world = model, data, config, seed, world
         self.network = wrap(model)
         self.device = next(model.parameters()).device
         on_gpu = self.device.type == "cuda"
@@ -121,10 +114,7 @@ class _Training:
         self.objective = Objective(
             data.train, config.loss, self.device, weighted=not config.balanced, domain_weight=model.config.domain.loss_weight
         )
-        self.progress = ClassifierProgress()
         self.totals = Totals(len(data.train.emotions), self.device)
-        self.best: Weights | None = None
-        self.clock = time.monotonic()
 
     def restore(self, checkpoint: Checkpoint[ClassifierProgress]) -> None:
         """Go on from a checkpoint."""
@@ -155,47 +145,39 @@ class _Training:
             self._step(group)
             group = []
             every = self.config.save_every_steps
-            self._tell(save=bool(every) and self.progress.step % every == 0 and not last)
+            self.tell(save=bool(every) and self.progress.step % every == 0 and not last)
 
     def finish_epoch(self) -> None:
-        """Evaluate if it is time, keep the weights if they are the best, and tell."""
-        progress, config = self.progress, self.config
-        loss, confusion, domains_right = self.totals.summed(self.world)
-        clips = max(1, int(confusion.sum()))
-        final = progress.epoch + 1 == config.epochs
+        """Let all workers have the same running statistics, then do what every loop does."""
         self.world.share_(b for b in self._selectable().values() if b.is_floating_point())
-        predictions = self._evaluate() if self.validates and (final or (progress.epoch + 1) % config.evaluate_every == 0) else None
-        progress.epoch, progress.batch = progress.epoch + 1, 0
-        scores = {name: float(value) for name, value in scores_of(confusion).items()}
-        record: dict[str, Any] = {
-            "epoch": progress.epoch,
-            "step": progress.step,
-            "learning_rate": learning_rates(self.optimizer),
-            "train": {"loss": finite(loss / clips, progress.step), **scores},
-            "validation": predictions.brief() if predictions else None,
-        }
-        if self.model.domain is not None:
-            record["train"]["domain_wa"] = domains_right / clips
-        if predictions is not None:
-            record["best"] = self._select(record["validation"])
-        progress.stopped = bool(config.patience) and progress.stale >= config.patience
+        super().finish_epoch()
+
+    def train_figures(self) -> dict[str, float]:
+        """Loss and scores over all workers."""
+        loss, confusion, domains_right = self.totals.summed(self.world)
         self.totals.clear()
-        record["seconds"] = self._tick()
-        progress.history.append(record)
-        done = final or progress.stopped
-        self._tell(record=record, save=done or progress.epoch % config.save_every_epochs == 0)
+        clips = max(1, int(confusion.sum()))
+        figures = {"loss": loss / clips, **{name: float(value) for name, value in scores_of(confusion).items()}}
+        return figures if self.model.domain is None else {**figures, "domain_wa": domains_right / clips}
+
+    def validate(self) -> dict[str, Any]:
+        """Loss and scores of what may become the model."""
+        clips = self.data.validation
+        assert clips is not None
+        with borrowed(self.model, self.mean.weights if self.mean is not None else None):
+            batch_s = self.config.evaluation_batch_s
+            return predict_clips(self.model, clips, batch_s=batch_s, threads=self.threads, world=self.world).brief()
 
     def result(self) -> ClassifierResult:
         """The training's outcome; the test clips are looked at here and nowhere else."""
         last = copy_of(self._selectable(), "cpu")
         load_learned(self.model, self.best if self.config.selection == "best" and self.best is not None else last)
-        chosen = self.progress.best_epoch if self.config.selection == "best" else self.progress.epoch
         answer = partial(answer_clips, self.model, batch_s=self.config.evaluation_batch_s, world=self.world)
         validation = answer(self.data.validation) if self.data.validation is not None and self.validates else None
         tests = {name: answer(clips) for name, clips in self.data.tests.items() if len(clips)}
-        self._tick()
+        self.tick()
         progress = self.progress
-        return ClassifierResult(progress.history, chosen or 0, progress.stopped, progress.seconds, last, validation, tests)
+        return ClassifierResult(progress.history, self.chosen_epoch(), progress.stopped, progress.seconds, last, validation, tests)
 
     def _step(self, group: list[Batch]) -> None:
         """One optimiser step on the summed gradients of a group of batches."""
@@ -233,44 +215,26 @@ class _Training:
         assert augment is not None
         return lambda samples, name: augment(samples, derive_seed(self.seed, "augment", epoch, name))
 
-    def _tell(self, *, save: bool, record: dict[str, Any] | None = None) -> None:
-        checkpoint = None
-        if save:
-            progress = self.progress
-            progress.loss_sum, confusion, progress.domains_right = self.totals.summed(self.world)
-            finite(progress.loss_sum, progress.step)
-            progress.confusion = confusion.tolist()
-            self._tick()
-            mean = self.mean.weights if self.mean is not None else None
-            checkpoint = Checkpoint(progress, learned(self.model), optimizer_tensors(self.optimizer), mean, self.best)
-        rates = learning_rates(self.optimizer)
-        self.report(Report(self.progress.epoch, self.progress.step, self.total_steps, rates, self.totals.mean_loss, record, checkpoint))
+    def checkpoint(self) -> Checkpoint[ClassifierProgress]:
+        """The training as it stands, with the sums of all workers."""
+        progress = self.progress
+        progress.loss_sum, confusion, progress.domains_right = self.totals.summed(self.world)
+        progress.confusion = confusion.tolist()
+        mean = self.mean.weights if self.mean is not None else None
+        return Checkpoint(progress, learned(self.model), optimizer_tensors(self.optimizer), mean, self.best)
+
+    def keep(self) -> Weights:
+        """A copy of what was evaluated."""
+        return copy_of(self._selectable(), "cpu")
+
+    def rates(self) -> dict[str, float]:
+        """Of `encoder` and `head`, as far as they train."""
+        return learning_rates(self.optimizer)
+
+    def mean_loss(self) -> float:
+        """Over clips."""
+        return self.totals.mean_loss()
 
     def _selectable(self) -> Weights:
         """What is evaluated, and may become the model."""
         return self.mean.weights if self.mean is not None else learned(self.model)
-
-    def _evaluate(self) -> Predictions:
-        with borrowed(self.model, self.mean.weights if self.mean is not None else None):
-            clips, batch_s = self.data.validation, self.config.evaluation_batch_s
-            assert clips is not None
-            return predict_clips(self.model, clips, batch_s=batch_s, threads=self.threads, world=self.world)
-
-    def _select(self, figures: dict[str, Any]) -> bool:
-        """Keep the weights if they are the best so far; says whether they are."""
-        progress, value = self.progress, float(figures[self.config.select_by])
-        score = -value if self.config.select_by == "loss" else value
-        if progress.best_score is not None and score <= progress.best_score:
-            progress.stale += 1
-            return False
-        progress.best_score, progress.best_epoch, progress.stale = score, progress.epoch, 0
-        if self.config.selection == "best":
-            self.best = copy_of(self._selectable(), "cpu")
-        return True
-
-    def _tick(self) -> float:
-        """Add the time since the last call to the training's; gives the sum."""
-        now = time.monotonic()
-        self.progress.seconds += now - self.clock
-        self.clock = now
-        return self.progress.seconds

@@ -23,7 +23,8 @@ from rapport.core.errors import RapportError
 from rapport.training.checkpoint import Checkpoint, Progress
 from rapport.training.clips import read_ahead
 from rapport.training.config import ScheduleConfig
-from rapport.training.numerics import fast_bf16, finite, seed_everything
+from rapport.training.loop import EpochLoop
+from rapport.training.numerics import fast_bf16, seed_everything
 from rapport.training.report import Report
 from rapport.training.sampler import IntArray, derive_seed
 from rapport.training.schedules import rate_schedule
@@ -111,15 +112,11 @@ def train_language_model(
     fit the data, or when the loss stops being a number.
     """
     training = _Training(model, data, config, seed, report, checkpoint, torch.device(device), pad_multiple)
-    while training.progress.epoch < config.epochs and not training.progress.stopped:
-        training.train_epoch()
-        training.finish_epoch()
+    training.run()
     return training.result()
 
 
-class _Training:
-    """The state of one training on one worker, and what is done to it."""
-
+class _Training(EpochLoop[LanguageProgress]):
     def __init__(
         self,
         model: nn.Module,
@@ -131,12 +128,10 @@ class _Training:
         device: torch.device,
         pad_multiple: int,
     ) -> None:
-        self.validates = data.validation is not None and len(data.validation.lengths) > 0
-        if not self.validates and (config.selection == "best" or config.patience):
-            raise RapportError(
-                "there are no validation examples to select an epoch or stop by: hold some out, or set selection to last and patience to 0"
-            )
-        self.data, self.config, self.seed, self.report = data, config, seed, report
+        validates = data.validation is not None and len(data.validation.lengths) > 0
+        missing = "validation examples to select an epoch or stop by: hold some out"
+        super().__init__(config, report, checkpoint.progress if checkpoint else LanguageProgress(), validates=validates, missing=missing)
+        self.data, self.config, self.seed = data, config, seed
         self.device, self.pad_multiple, self.world = device, pad_multiple, World.current()
         on_gpu = device.type == "cuda"
         self.threads = (4 if on_gpu else 0) if config.loader_threads is None else config.loader_threads
@@ -162,16 +157,13 @@ class _Training:
         if config.gradient_checkpointing:
             _prepared(model, "gradient_checkpointing_enable", "cannot keep fewer activations: set gradient_checkpointing to false")()
         self.strategy = make_strategy(model, config, device, bf16, checkpoint.weights if checkpoint else None)
-        self.progress, self.best = LanguageProgress(), Weights()
         self.totals = torch.zeros(3, dtype=torch.float64, device=device)
         if checkpoint is not None:
             self.strategy.load_optimizer(checkpoint.optimizer)
-            self.progress = checkpoint.progress
             if self.world.rank == 0:  # the totals in a checkpoint are those of all workers
-                self.best = checkpoint.best or {}
+                self.best = checkpoint.best
                 self.totals += self.totals.new_tensor([self.progress.loss_sum, self.progress.tokens, self.progress.correct])
         self.factor = 0.0
-        self.clock = time.monotonic()
         self.epoch_clock, self.epoch_tokens = self.clock, 0
 
     def train_epoch(self) -> None:
@@ -186,41 +178,26 @@ class _Training:
         for step in remaining:
             self._step([next(loaded) for _ in step])
             last = self.progress.batch == len(steps)
-            self._tell(save=bool(every) and self.progress.step % every == 0 and not last)
+            self.tell(save=bool(every) and self.progress.step % every == 0 and not last)
 
-    def finish_epoch(self) -> None:
-        """Evaluate if it is time, keep the weights if they are the best, and tell."""
-        progress, config = self.progress, self.config
+    def further(self) -> dict[str, float]:
+        """Tokens a second of the epoch, or of the part of it since it was continued."""
         pace = self.epoch_tokens / max(1e-9, time.monotonic() - self.epoch_clock)
-        train = _figures(self._summed(self.totals))
-        finite(train["loss"], progress.step)
-        final = progress.epoch + 1 == config.epochs
-        validation = self._evaluate() if self.validates and (final or (progress.epoch + 1) % config.evaluate_every == 0) else None
-        progress.epoch, progress.batch = progress.epoch + 1, 0
-        record: dict[str, Any] = {
-            "epoch": progress.epoch,
-            "step": progress.step,
-            "learning_rate": self._rates(),
-            "train": train,
-            "validation": validation,
-            "tokens_per_s": pace * self.world.size,
-        }
-        if validation is not None:
-            record["best"] = self._select(validation)
-        progress.stopped = bool(config.patience) and progress.stale >= config.patience
+        return {"tokens_per_s": pace * self.world.size}
+
+    def train_figures(self) -> dict[str, float]:
+        """Loss, perplexity and accuracy over all workers."""
+        figures = _figures(self._summed(self.totals))
         self.totals.zero_()
-        record["seconds"] = self._tick()
-        progress.history.append(record)
-        self._tell(record=record, save=final or progress.stopped or progress.epoch % config.save_every_epochs == 0)
+        return figures
 
     def result(self) -> LanguageResult:
         """The training's outcome."""
         last = self.strategy.weights()
-        self._tick()
+        self.tick()
         progress = self.progress
-        best = self.config.selection == "best"
-        epoch = (progress.best_epoch if best else progress.epoch) or 0
-        return LanguageResult(self.best if best else last, last, progress.history, epoch, progress.stopped, progress.seconds)
+        selected = (self.best or {}) if self.config.selection == "best" else last
+        return LanguageResult(selected, last, progress.history, self.chosen_epoch(), progress.stopped, progress.seconds)
 
     def _load(self, indices: IntArray) -> tuple[dict[str, Tensor], int, int]:
         """A micro-batch, its supervised tokens, and all its tokens; for a worker that has none a stand-in without supervised ones."""
@@ -248,7 +225,7 @@ class _Training:
         progress.batch += 1
 
     @torch.no_grad()
-    def _evaluate(self) -> dict[str, float]:
+    def validate(self) -> dict[str, float]:
         """Figures on the validation examples, each token given the right ones before it."""
         examples = self.data.validation
         assert examples is not None
@@ -270,29 +247,25 @@ class _Training:
         self.strategy.network.train()
         return _figures(self._summed(totals))
 
-    def _tell(self, *, save: bool, record: dict[str, Any] | None = None) -> None:
-        checkpoint = None
-        if save:
-            progress = self.progress
-            progress.loss_sum, tokens, correct = self._summed(self.totals)
-            progress.tokens, progress.correct = int(tokens), int(correct)
-            finite(progress.loss_sum, progress.step)
-            self._tick()
-            checkpoint = Checkpoint(progress, self.strategy.weights(), self.strategy.optimizer_state(), None, self.best or None)
+    def checkpoint(self) -> Checkpoint[LanguageProgress]:
+        """The training as it stands; the weights lie with the first worker."""
         progress = self.progress
-        self.report(Report(progress.epoch, progress.step, self.total_steps, self._rates(), self._mean_loss, record, checkpoint))
+        progress.loss_sum, tokens, correct = self._summed(self.totals)
+        progress.tokens, progress.correct = int(tokens), int(correct)
+        return Checkpoint(progress, self.strategy.weights(), self.strategy.optimizer_state(), None, self.best or None)
 
-    def _select(self, figures: dict[str, float]) -> bool:
-        """Keep the weights if they are the best so far; says whether they are."""
-        progress, value = self.progress, figures[self.config.select_by]
-        score = -value if self.config.select_by == "loss" else value
-        if progress.best_score is not None and score <= progress.best_score:
-            progress.stale += 1
-            return False
-        progress.best_score, progress.best_epoch, progress.stale = score, progress.epoch, 0
-        if self.config.selection == "best":
-            self.best = self.strategy.weights()
-        return True
+    def keep(self) -> Weights:
+        """The weights as they are, whole, with the first worker."""
+        return self.strategy.weights()
+
+    def rates(self) -> dict[str, float]:
+        """The one rate."""
+        return {"model": self.config.optim.lr * self.factor}
+
+    def mean_loss(self) -> float:
+        """Over supervised tokens."""
+        loss_sum, tokens, _ = self.totals.tolist()
+        return float(loss_sum / max(1.0, tokens))
 
     def _moved(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         return {name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items()}
@@ -303,20 +276,6 @@ class _Training:
             values = values.clone()
             dist.all_reduce(values)
         return [float(value) for value in values.tolist()]
-
-    def _rates(self) -> dict[str, float]:
-        return {"model": self.config.optim.lr * self.factor}
-
-    def _mean_loss(self) -> float:
-        loss_sum, tokens, _ = self.totals.tolist()
-        return float(loss_sum / max(1.0, tokens))
-
-    def _tick(self) -> float:
-        """Add the time since the last call to the training's; gives the sum."""
-        now = time.monotonic()
-        self.progress.seconds += now - self.clock
-        self.clock = now
-        return self.progress.seconds
 
 
 def _shortest(data: TokenData) -> IntArray:
