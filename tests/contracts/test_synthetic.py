@@ -44,11 +44,11 @@ def test_audio_is_16_khz_and_usable(name: str) -> None:
     layout = plugins.load(LAYOUTS, name)
     for item in layout.plan(SMALL)[::3]:
         files = layout.render(item, studio())
-        assert item.path in files
         for data in (data for path, data in files.items() if path.endswith((".wav", ".flac"))):
             info = soundfile.info(io.BytesIO(data))
-            assert (info.samplerate, info.channels, info.subtype) == (16_000, 1, "PCM_16")
-            assert load_speech(data).duration_s > 0.5
+            assert (info.samplerate, info.subtype) == (16_000, "PCM_16")
+        assert soundfile.info(io.BytesIO(files[item.path])).channels == 1, "only what lies beside an item may have more"
+        assert load_speech(files[item.path]).duration_s > 0.5
 
 
 def test_the_loader_of_the_published_corpus_reads_it(name: str, tmp_path: Path) -> None:
