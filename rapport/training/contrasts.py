@@ -13,8 +13,8 @@ from zlib import crc32
 
 import numpy as np
 
-from rapport.training.metrics import FloatArray
-from rapport.training.text_metrics import AnswerPair, with_intervals
+from rapport.training.metrics import FloatArray, with_intervals
+from rapport.training.text_metrics import AnswerPair
 from rapport.training.text_scores import Chrf
 
 _BINS = 2000

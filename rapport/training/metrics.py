@@ -6,7 +6,7 @@ equal scikit-learn's, but come from stacks of confusion matrices, so that a boot
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -122,6 +122,22 @@ def central_range(draws: FloatArray) -> list[float]:
     """[low, high] between which the central 95 % of the draws [R] lie; NaN where every draw is undefined."""
     found = draws[~np.isnan(draws)]
     return np.percentile(found, [50 * (1 - LEVEL), 50 * (1 + LEVEL)]).tolist() if len(found) else [math.nan, math.nan]
+
+
+def with_intervals(
+    sums: FloatArray, figures: Callable[[FloatArray], Mapping[str, FloatArray]], resamples: int, seed: int
+) -> dict[str, dict[str, float]]:
+    """Each defined figure of the sums over units [U, K]: its `value`, and `low` and `high` of the central 95 % when units are drawn again.
+
+    With a single unit there is no interval: both are NaN.
+    """
+    values = {name: float(value) for name, value in figures(sums.sum(0)).items() if not np.isnan(value)}
+    drawn = [figures(draw) for draw in resampled_sums(sums, resamples, seed)] if len(sums) > 1 else []
+    found = {}
+    for name, value in values.items():
+        low, high = central_range(np.concatenate([d[name] for d in drawn])) if drawn else (float("nan"), float("nan"))
+        found[name] = {"value": value, "low": low, "high": high}
+    return found
 
 
 def classification_metrics(

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rapport.core.errors import RapportError
-from rapport.training.metrics import LEVEL, FloatArray, central_range, resampled_sums
+from rapport.training.metrics import LEVEL, FloatArray, with_intervals
 from rapport.training.text_scores import (
     Bleu,
     Chrf,
@@ -191,19 +191,3 @@ class AnswerTally:
             return None
         counts: npt.NDArray[np.int64] = self._emotions.confusion(sums)
         return {"labels": list(self._emotions.labels), "counts": counts.tolist()}
-
-
-def with_intervals(
-    sums: FloatArray, figures: Callable[[FloatArray], Mapping[str, FloatArray]], resamples: int, seed: int
-) -> dict[str, dict[str, float]]:
-    """Each defined figure of the sums over units [U, K]: its `value`, and `low` and `high` of the central 95 % when units are drawn again.
-
-    With a single unit there is no interval: both are NaN.
-    """
-    values = {name: float(value) for name, value in figures(sums.sum(0)).items() if not np.isnan(value)}
-    drawn = [figures(draw) for draw in resampled_sums(sums, resamples, seed)] if len(sums) > 1 else []
-    found = {}
-    for name, value in values.items():
-        low, high = central_range(np.concatenate([d[name] for d in drawn])) if drawn else (float("nan"), float("nan"))
-        found[name] = {"value": value, "low": low, "high": high}
-    return found
