@@ -2,6 +2,7 @@
 
     python -m rapport.ray_jobs.serve_app                                       # speech emotion, the newest trained model
     python -m rapport.ray_jobs.serve_app --app ser --model ~/rapport/models/ser/NAME --port 8001
+    python -m rapport.ray_jobs.serve_app --app head_motion                     # another app: sds, head_motion
     python -m rapport.ray_jobs.serve_app --app ser --help                      # the settings of that app
     ray job submit --working-dir . -- python -m rapport.ray_jobs.serve_app --detach --model s3://bucket/rapport/models/ser/NAME
 
@@ -70,9 +71,9 @@ def deploy(app: str, args: Config, *, host: str = "127.0.0.1", port: int = 8000,
     module = plugins.load("serve_apps", app)
     logging.getLogger("ray.serve").setLevel(log_level)
     log = {"log_level": log_level}
-    serve.start(
-        proxy_location="HeadOnly", http_options={"host": host, "port": port, "request_timeout_s": _REQUEST_TIMEOUT_S}, logging_config=log
-    )
+    # Serve counts the whole life of a WebSocket against this.
+    timeout_s = None if getattr(module, "STREAMS", False) else _REQUEST_TIMEOUT_S
+    serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": port, "request_timeout_s": timeout_s}, logging_config=log)
     try:
         serve.run(module.build_app(args), name=app, route_prefix="/", logging_config=log)
     except RuntimeError as error:

@@ -132,3 +132,27 @@ def emosds_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_pretrained(model, folder, lineage=lineage)
     keep_codebook(folder, codebook)
     return folder
+
+
+@pytest.fixture(scope="session")
+def listener_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model of head motion on disk: random, but far from still."""
+    import numpy as np
+    import torch
+
+    from rapport.models.listener.config import ListenerConfig
+    from rapport.models.listener.model import HeadMotionModel
+    from rapport.models.listener.pretrained import save_pretrained
+
+    network = {"tcn": {"width": 16, "dilations": (1, 2, 4), "look_ahead_frames": 2}}
+    torch.manual_seed(3)
+    model = HeadMotionModel(ListenerConfig.model_validate({"network": network}))
+    noise = np.random.default_rng(3)
+    features = model.front_end.features(noise.normal(0, 0.1, 64_000).astype(np.float32))
+    model.fit_normalisation([(features, noise.normal(0, 8, (len(features), 3)))])
+    model.fit_noise([noise.normal(0, 1, (200, 3)).cumsum(0)])
+    with torch.no_grad():
+        model.head.output.weight.mul_(3)  # type: ignore[union-attr]
+    folder = tmp_path_factory.mktemp("models") / "tiny-listener"
+    save_pretrained(model, folder)
+    return folder

@@ -1,6 +1,7 @@
 """The web page of an app and the reference at /docs, from files of this package alone: both work on a computer without internet."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -27,15 +28,18 @@ _HEADERS = {
 }
 
 
-def add_pages(api: FastAPI, page: str) -> frozenset[str]:
+def add_pages(api: FastAPI, page: str, assets: Mapping[str, str] | None = None) -> frozenset[str]:
     """Add GET /, GET /docs and what they load, and name the paths that must be open to a browser without a key.
 
-    `page` is a folder of `serve_apps/web` with an `index.html`; everything beside that is served under /assets.
+    `page` is a folder of `serve_apps/web` with an `index.html`; everything beside that is served under /assets,
+    and so are `assets`, texts by file name that lie elsewhere.
     """
     contents = {"/": _read(_WEB / page / "index.html"), "/docs": _read(_WEB / "docs" / "docs.html")}
     for folder in ("shared", "docs", page):
         contents |= {f"/assets/{file.name}": _read(file) for file in sorted((_WEB / folder).iterdir()) if file.suffix != ".html"}
     contents["/assets/colours.json"] = json.dumps(dict(EMOTION_COLOURS)).encode(), _TYPES[".json"]
+    for name, text in (assets or {}).items():
+        contents[f"/assets/{name}"] = text.encode(), _TYPES[Path(name).suffix]
     for path, (content, media_type) in contents.items():
         _add(api, path, content, media_type)
     return frozenset(contents) | {str(api.openapi_url)}

@@ -1,0 +1,73 @@
+"""The model in this process, for recordings and for streams."""
+
+import asyncio
+import functools
+import gc
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+
+from rapport.core.audio import SAMPLE_RATE_HZ
+from rapport.core.errors import RapportError
+from rapport.core.pose import PoseFrame
+from rapport.models.find import saved_at
+from rapport.models.listener.clock import frame_time_s
+from rapport.models.listener.model import HeadMotionModel
+from rapport.models.listener.pretrained import from_pretrained
+from rapport.serve_apps.http.errors import ApiError
+from rapport.serve_apps.listener.answers import ModelFacts
+from rapport.serve_apps.listener.pool import SessionPool
+from rapport.serve_apps.listener.rates import PosesAt
+from rapport.serve_apps.listener.settings import StreamSettings
+
+
+class MotionEngine:
+    """A `MotionService`. Recordings are computed on a thread of their own, so that streams do not wait for them."""
+
+    def __init__(self, folder: str, settings: StreamSettings) -> None:
+        """Raises RapportError when there is no such model."""
+        self.model = from_pretrained(folder)
+        self._facts = _facts_of(self.model, saved_at(folder))
+        # The weights stay as they are, and to hash them for every token takes longer than to move every stream.
+        self.model.fingerprint = functools.cache(self.model.fingerprint)  # type: ignore[method-assign]
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="recordings")
+        self._pool = SessionPool(self.model, settings) if self._facts.streams else None
+
+    def warm_up(self) -> None:
+        """Make this process ready for its first client; for one that does nothing else."""
+        torch.set_num_threads(1)  # products this small gain nothing by a second thread, and lose by waiting for it
+        self.model.predict(np.full(SAMPLE_RATE_HZ, 1e-3, np.float32))
+        # What is loaded by now stays: to look it through for garbage again and again would hold up every stream.
+        gc.collect()
+        gc.freeze()
+
+    async def motion(self, samples: np.ndarray, rate_hz: float | None, seed: int | None) -> list[PoseFrame]:
+        """As `MotionService.motion`."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._motion, samples, rate_hz, seed)
+
+    async def facts(self) -> ModelFacts:
+        """As `MotionService.facts`."""
+        return self._facts
+
+    def sessions(self) -> SessionPool:
+        """As `MotionService.sessions`."""
+        if self._pool is None:
+            kinds = f"front_end.kind {self.model.config.front_end.kind}, network.kind {self.model.config.network.kind}"
+            raise ApiError(400, f"this model needs the whole recording ({kinds}): post it instead", code="model_does_not_stream")
+        return self._pool
+
+    def _motion(self, samples: np.ndarray, rate_hz: float | None, seed: int | None) -> list[PoseFrame]:
+        own_hz = self.model.config.front_end.frame_rate_hz
+        try:
+            degrees = self.model.predict(samples, seed)
+        except RapportError as error:
+            raise ApiError(400, str(error), code="cannot_predict") from error
+        poses = [PoseFrame(frame_time_s(frame, own_hz), *angles) for frame, angles in enumerate(degrees.tolist())]
+        return PosesAt(rate_hz or own_hz).push(poses)
+
+
+def _facts_of(model: HeadMotionModel, created: int) -> ModelFacts:
+    config = model.config
+    latency_s = config.latency_s if config.streams else 0.0
+    return ModelFacts(config.front_end.frame_rate_hz, config.streams, config.head.kind == "gaussian", latency_s, created)
