@@ -10,7 +10,6 @@ Kill it and run it again: trials that were over count, and those under way go on
 import sys
 from typing import Any
 
-from rapport.core.errors import RapportError
 from rapport.ray_jobs.runtime import job, start_ray
 from rapport.ray_jobs.tuning.config import TuneModelConfig
 
@@ -69,20 +68,10 @@ def fit_to_cluster(study: Any, wanted: int | None, resources: dict[str, float]) 
     from dataclasses import replace
 
     from rapport.core.config import with_values
+    from rapport.ray_jobs.training_runs.placement import place
 
-    workers = study.base.workers
-    cpus, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
-    on_gpu = workers.use_gpu == "yes" or (workers.use_gpu == "auto" and gpus >= workers.count)
-    by_cpu = cpus // ((workers.cpus or 1) * workers.count)
-    fitting = min(by_cpu, gpus // workers.count) if on_gpu else by_cpu
-    if not fitting:
-        raise RapportError(
-            f"a trial wants {workers.count} workers, more than the cluster's {cpus} CPUs and {gpus} GPUs hold: workers.count"
-        )
-    concurrent = min(wanted or fitting, fitting)
-    each = workers.cpus or max(1, cpus // (concurrent * workers.count))
-    changes = {"workers.cpus": each, "workers.use_gpu": "yes" if on_gpu else "no"}
-    return replace(study, base=with_values(study.base, changes)), concurrent
+    workers, concurrent = place(study.base.workers, wanted, resources)
+    return replace(study, base=with_values(study.base, {"workers.cpus": workers.cpus, "workers.use_gpu": workers.use_gpu})), concurrent
 
 
 if __name__ == "__main__":

@@ -24,6 +24,21 @@ class OptimConfig(Config):
     """Largest norm of the whole gradient; 0 does not clip."""
 
 
+class AdamWConfig(Config):
+    """AdamW with one rate for everything that trains; vectors (norms, biases) are not decayed."""
+
+    lr: float = Field(default=2e-4, gt=0, le=1)
+    """Peak learning rate."""
+    weight_decay: float = Field(default=0.0, ge=0, le=1)
+    """Decoupled weight decay on matrices."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Decay of the running mean of the gradient and of its square."""
+    eps: float = Field(default=1e-8, gt=0)
+    """Added to the root of the running square."""
+    clip_norm: float = Field(default=1.0, ge=0)
+    """Largest norm of the whole gradient; 0 does not clip."""
+
+
 class ScheduleConfig(Config):
     """How the learning rates move from step to step, as a factor on their peaks."""
 

@@ -1,4 +1,4 @@
-"""AdamW with separate rates for encoder and head, and its state by parameter name."""
+"""AdamW, with one rate or with separate ones for encoder and head, and its state by parameter name."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from rapport.core.errors import RapportError
 from rapport.models.ser.classifier import SpeechEmotionClassifier
-from rapport.training.config import OptimConfig
+from rapport.training.config import AdamWConfig, OptimConfig
 from rapport.training.schedules import Rate
 
 
@@ -43,6 +43,34 @@ def build_optimizer(model: SpeechEmotionClassifier, config: OptimConfig) -> torc
     )
 
 
+def learned_parameters(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    """The parameters that train, by name; one that two modules share comes once."""
+    return [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+
+
+def adamw(model: nn.Module, config: AdamWConfig) -> torch.optim.AdamW:
+    """An optimiser of all that trains, as one part called `model`, in two groups: what decays, and vectors and scalars, which do not."""
+    groups: dict[bool, list[tuple[str, nn.Parameter]]] = {}
+    for name, parameter in learned_parameters(model):
+        groups.setdefault(parameter.ndim >= 2, []).append((name, parameter))
+    return torch.optim.AdamW(
+        [
+            {
+                "params": [p for _, p in members],
+                "names": [n for n, _ in members],
+                "part": "model",
+                "peak_lr": config.lr,
+                "weight_decay": config.weight_decay if decays else 0.0,
+            }
+            for decays, members in sorted(groups.items())
+        ],
+        lr=config.lr,
+        betas=config.betas,
+        eps=config.eps,
+        fused=True,
+    )
+
+
 def set_rate(optimizer: torch.optim.Optimizer, rate: Rate) -> None:
     """Use the rate in the next step."""
     for group in optimizer.param_groups:
@@ -52,7 +80,7 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: Rate) -> None:
 
 
 def learning_rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
-    """The current rate of `encoder` and `head`, of those that train."""
+    """The current rate of each part that trains: `encoder` and `head`, or `model`."""
     return {group["part"]: group["lr"] for group in optimizer.param_groups}
 
 

@@ -24,8 +24,8 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from rapport.core.errors import RapportError
-from rapport.training.optim import load_optimizer_tensors, optimizer_tensors
-from rapport.training.sft_config import AdamWConfig, SftConfig
+from rapport.training.optim import adamw, learned_parameters, load_optimizer_tensors, optimizer_tensors
+from rapport.training.sft_config import SftConfig
 from rapport.training.weights import Weights, learned, load_learned
 
 Batch = Mapping[str, Tensor]
@@ -90,7 +90,7 @@ class Replicated(Strategy):
 
     def __init__(self, model: nn.Module, config: SftConfig, device: torch.device, bf16: bool) -> None:
         super().__init__(model.to(device), config, device, bf16)
-        self.optimizer = _adamw(model, config.optim)
+        self.optimizer = adamw(model, config.optim)
         several = dist.is_initialized() and dist.get_world_size() > 1
         places = [device] if device.type == "cuda" else None
         self.network = DistributedDataParallel(model, device_ids=places, gradient_as_bucket_view=True) if several else model
@@ -132,7 +132,7 @@ class FullySharded(Strategy):
             fully_shard(layer, mesh=mesh, mp_policy=policy)
         self.network = fully_shard(model, mesh=mesh, mp_policy=policy)
         model.to(device)  # buffers
-        self.optimizer = _adamw(model, config.optim)
+        self.optimizer = adamw(model, config.optim)
 
     def learn(self, batch: Batch, scale: float, *, last: bool) -> Any:
         self.network.set_requires_gradient_sync(last)
@@ -179,7 +179,7 @@ class Zero(Strategy):
         parameters = learned_parameters(model)
         buffers = [(module, name, b.to(device)) for module in model.modules() for name, b in module.named_buffers(recurse=False)]
         master = {name: p.detach().clone() for name, p in parameters} if bf16 else {}
-        optimizer = _adamw(model, config.optim)
+        optimizer = adamw(model, config.optim)
         self.engine, _, _, _ = deepspeed.initialize(model=model, optimizer=optimizer, config=self._settings())
         self.network = self.engine
         self.optimizer = optimizer
@@ -272,31 +272,6 @@ def make_strategy(
     if weights is not None:
         load_learned(model, weights)
     return KINDS[config.strategy](model, config, device, bf16)
-
-
-def learned_parameters(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
-    """The parameters that train, by name; one that two modules share comes once."""
-    return [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-
-
-def _adamw(model: nn.Module, config: AdamWConfig) -> torch.optim.AdamW:
-    groups: dict[bool, list[tuple[str, nn.Parameter]]] = {}
-    for name, parameter in learned_parameters(model):
-        groups.setdefault(parameter.ndim >= 2, []).append((name, parameter))
-    return torch.optim.AdamW(
-        [
-            {
-                "params": [p for _, p in members],
-                "names": [n for n, _ in members],
-                "weight_decay": config.weight_decay if decays else 0.0,
-            }
-            for decays, members in sorted(groups.items())
-        ],
-        lr=config.lr,
-        betas=config.betas,
-        eps=config.eps,
-        fused=True,
-    )
 
 
 def _decoder_layers(model: nn.Module) -> list[nn.Module]:

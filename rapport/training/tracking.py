@@ -4,8 +4,8 @@ metrics.jsonl     one line an epoch, the records of the history
 confusions.npy    [epochs evaluated, E, E] counts on validation, true emotion along the rows; of classifiers
 progress.json     how far it is, rewritten every second or so
 tensorboard/      by epoch Loss, LearningRate and, of classifiers, Accuracy, UAR, F1, Recall/<emotion>, UAR_corpus/<corpus>,
-                  ConfusionMatrix, of language models TeacherForcedTokenAccuracy,
-                  Perplexity; by step steps/
+                  ConfusionMatrix, of language models TeacherForcedTokenAccuracy, Perplexity, of head motion OffsetRemovedMAE, MAE,
+                  Correlation; by step steps/
 """
 
 import io
@@ -33,6 +33,9 @@ _CURVES = {
     "macro_f1": "F1",
     "teacher_forced_token_accuracy": "TeacherForcedTokenAccuracy",
     "perplexity": "Perplexity",
+    "offset_removed_mae_deg": "OffsetRemovedMAE",
+    "mae_deg": "MAE",
+    "correlation": "Correlation",
 }
 """Figure of a record to the name of its curve."""
 
