@@ -21,6 +21,7 @@ import numpy.typing as npt
 from rapport.core import storage
 from rapport.core.audio import SAMPLE_RATE_HZ
 from rapport.core.errors import RapportError
+from rapport.core.motion_clock import frame_count, frame_times_s
 from rapport.core.pose import resample
 from rapport.datasets.feature_store import FeatureStore
 from rapport.datasets.features import Clip, FeaturePlan, Made, Refused, plan_features
@@ -73,7 +74,7 @@ class MotionMaker:
         if turn is None:
             raise RapportError(f"{clip.row.utterance_id} is none of the {len(self.turns)} turns of the index: plan with the same index")
         rate_hz = self.front_end.frame_rate_hz
-        frames = count_frames(len(clip.samples), rate_hz)
+        frames = frame_count(len(clip.samples), rate_hz)
         if not frames:
             return Refused("too_short", f"{len(clip.samples)} samples are less than a frame at {rate_hz} Hz")
         duration_s = len(clip.samples) / SAMPLE_RATE_HZ
@@ -158,16 +159,6 @@ def open_motion(path: str | Path | Iterable[str], front_end: Mapping[str, Any] |
             "build them with the front end of the model"
         )
     return store
-
-
-def count_frames(samples: int, frame_rate_hz: int) -> int:
-    """T of so many samples at 16 kHz."""
-    return samples * frame_rate_hz // SAMPLE_RATE_HZ
-
-
-def frame_times_s(frames: int, frame_rate_hz: int) -> npt.NDArray[np.float64]:
-    """[T] when each frame is, in seconds since the audio began."""
-    return (np.arange(frames) + 1) / frame_rate_hz
 
 
 def since_start(motion: Motion, turn: ListenerTurn) -> Motion:

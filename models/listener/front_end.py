@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from rapport.core.audio import SAMPLE_RATE_HZ
 from rapport.core.errors import RapportError
-from rapport.models.listener.clock import frame_count, frame_ends
+from rapport.core.motion_clock import frame_count, frame_ends
 from rapport.models.listener.config import CausalConfig, FrontEndConfig
 from rapport.models.listener.voice import VoiceFinder
 

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from rapport.core.audio import SAMPLE_RATE_HZ
 from rapport.core.errors import RapportError
+from rapport.core.motion_clock import frame_count, frame_ends
 from rapport.core.speech import FrameEncoder
-from rapport.models.listener.clock import frame_count, frame_ends
 from rapport.models.listener.config import FrontEndConfig, SslConfig
 from rapport.models.listener.front_end import FeatureStream, Floats, FrontEnd
 

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from rapport.core.audio import SAMPLE_RATE_HZ
 from rapport.core.errors import RapportError
+from rapport.core.motion_clock import frame_count, frame_time_s
 from rapport.core.pose import PoseFrame
-from rapport.models.listener.clock import frame_count, frame_time_s
 from rapport.models.listener.front_end import Floats, push_features
 from rapport.models.listener.heads import Angles
 from rapport.models.listener.memory import Memory, StreamingNetwork

@@ -10,9 +10,9 @@ import torch
 
 from rapport.core.audio import SAMPLE_RATE_HZ
 from rapport.core.errors import RapportError
+from rapport.core.motion_clock import frame_time_s
 from rapport.core.pose import PoseFrame
 from rapport.models.find import saved_at
-from rapport.models.listener.clock import frame_time_s
 from rapport.models.listener.model import HeadMotionModel
 from rapport.models.listener.pretrained import from_pretrained
 from rapport.serve_apps.http.errors import ApiError

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rapport.core.errors import RapportError
-from rapport.models.listener.clock import frame_count, frame_ends, frame_time_s
+from rapport.core.motion_clock import frame_count, frame_ends, frame_time_s
 from rapport.models.listener.config import CausalConfig, FrontEndConfig
 from rapport.models.listener.front_end import VOICE, WINDOW, CausalFrontEnd, push_features
 from tests.models.listener.conftest import speech

@@ -9,8 +9,8 @@ import torch
 from torchaudio.transforms import MFCC
 
 from rapport.core.errors import RapportError
+from rapport.core.motion_clock import frame_ends
 from rapport.models.backends.frames.transformer import load
-from rapport.models.listener.clock import frame_ends
 from rapport.models.listener.config import EgemapsConfig, FrontEndConfig, ListenerConfig, SslConfig
 from rapport.models.listener.front_end import FrontEnd, load_front_end
 from rapport.models.listener.model import HeadMotionModel

@@ -19,6 +19,11 @@ def frame_ends(first: int, last: int, frame_rate_hz: int) -> npt.NDArray[np.int6
     return np.arange(first + 1, last + 1, dtype=np.int64) * SAMPLE_RATE_HZ // frame_rate_hz
 
 
+def frame_times_s(frames: int, frame_rate_hz: int) -> npt.NDArray[np.float64]:
+    """[T] the times of the first frames, seconds."""
+    return (np.arange(frames) + 1) / frame_rate_hz
+
+
 def frame_time_s(frame: int, frame_rate_hz: int) -> float:
     """The time of the pose of a frame, seconds."""
     return (frame + 1) / frame_rate_hz
