@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export RAY_ENABLE_UV_RUN_RUNTIME_ENV := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart emosds test check serve bench setup
+.PHONY: help quickstart emosds listener test check serve bench setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,8 +25,10 @@ help: ## this list
 quickstart: $(SYNCED) ## corpus -> prepare -> train -> evaluate -> serve on this computer; ARGS=--exit ends after the report
 	@$(PY) -m rapport.ray_jobs.quickstart $(ARGS)
 
+JOB := job() { echo "== $$*"; $(PY) -m rapport.ray_jobs."$$@" --storage "$(STORAGE)"; }
+
 emosds: $(SYNCED) ## speech language model from nothing: corpora -> units -> three stages -> evaluation; STORAGE=folder for its outputs
-	@set -e; job() { echo "== $$*"; $(PY) -m rapport.ray_jobs."$$@" --storage "$(STORAGE)"; }; \
+	@set -e; $(JOB); \
 	job make_corpus --config librispeech; \
 	job make_corpus --config esd; \
 	job prepare_corpus --config librispeech --corpus.root "$(STORAGE)/synthetic/librispeech"; \
@@ -36,6 +38,16 @@ emosds: $(SYNCED) ## speech language model from nothing: corpora -> units -> thr
 	job build_emosds --config embedded --dialogues "$(STORAGE)/synthetic/esd/EmoSC_dialogues.jsonl"; \
 	job train_emosds --config embedded; \
 	job evaluate_emosds --models embedded --data embedded
+
+listener: $(SYNCED) ## head motion from nothing: conversations -> turns -> models -> evaluation; STORAGE=folder for its outputs
+	@set -e; $(JOB); \
+	job make_corpus --config iemocap; \
+	job prepare_corpus --config iemocap --corpus.root "$(STORAGE)/synthetic/iemocap"; \
+	job build_listener --config embedded; \
+	job train_listener --config embedded --name causal; \
+	job train_listener --config lstm-linear --name fair; \
+	job evaluate_listener --models causal,fair; \
+	job train_listener --config embedded --name served --folds none
 
 test: $(SYNCED) ## every test, on CPU, without network; ARGS="-k storage" picks some
 	@$(PY) -m pytest $(ARGS)

@@ -50,6 +50,8 @@ class MotionStream:
         if model.training or model.rest.device.type != "cpu":
             raise RapportError(f"the model is in training mode or on {model.rest.device}: call model.eval().cpu() before streaming")
         self.model = model
+        # A stream goes on with the weights that it began with; to look whether they changed costs more than a step.
+        self._fingerprint = model.fingerprint()
         self._rate_hz = config.front_end.frame_rate_hz
         self._ahead = config.network.look_ahead_frames
         self._network: StreamingNetwork = model.network  # type: ignore[assignment]
@@ -98,7 +100,7 @@ class MotionStream:
     def state(self) -> bytes:
         """A token from which a stream of the same model goes on exactly; about as large as the network's memory."""
         facts = StreamFacts(
-            model=self.model.fingerprint(),
+            model=self._fingerprint,
             samples=self._features.samples,
             heard=self._heard,
             noise_db=self._features.noise_db,
@@ -115,9 +117,8 @@ class MotionStream:
         """
         fresh = self._network.memory()
         facts, arrays = unpack(token, {"tail": self._features.tail, "memory": fresh.values})
-        wanted = self.model.fingerprint()
-        if facts.model != wanted:
-            raise RapportError(f"the token is of model {facts.model[:12]}, this stream's is {wanted[:12]}: start a new stream")
+        if facts.model != self._fingerprint:
+            raise RapportError(f"the token is of model {facts.model[:12]}, this stream's is {self._fingerprint[:12]}: start a new stream")
         self._shaper.resume(facts.shaper)
         self._features.resume(facts.samples, facts.noise_db, arrays["tail"])
         self._memory = Memory(arrays["memory"], self._features.frames)

@@ -30,9 +30,10 @@ class CausalTcn(nn.Module):
         self.project = nn.Linear(width, channels)
         # The taps of a block lie under each other, oldest first, so that a convolution is one product with the frames side by side.
         self.weight = nn.Parameter(torch.empty(blocks, config.kernel * channels, channels))
-        self.bias = nn.Parameter(torch.zeros(blocks, channels))
-        self.norm_gain = nn.Parameter(torch.ones(blocks + 1, channels))
-        self.norm_shift = nn.Parameter(torch.zeros(blocks + 1, channels))
+        # Block after block in one vector: vectors are what the optimiser does not decay.
+        self.bias = nn.Parameter(torch.zeros(blocks * channels))
+        self.norm_gain = nn.Parameter(torch.ones((blocks + 1) * channels))
+        self.norm_shift = nn.Parameter(torch.zeros((blocks + 1) * channels))
         self.dropout = nn.Dropout(config.dropout)
         # As wide as relu wants it (He et al. 2015), and less so that the sum over all blocks keeps its size.
         nn.init.normal_(self.weight, std=(2 / (config.kernel * channels)) ** 0.5 / blocks**0.5)
@@ -105,18 +106,24 @@ class CausalTcn(nn.Module):
         if self._views is None or self._views.source != self.weight.data_ptr():
             held = (self.config.kernel - 1) * self.config.width
             weight = self.weight.detach()
-            norms = zip(self.norm_gain.detach().unbind(0), self.norm_shift.detach().unbind(0), strict=True)
-            self._views = _Views(weight.data_ptr(), self.bias.detach()[:, None], weight[:, :held], weight[:, held:].unbind(0), tuple(norms))
+            gains, shifts, biases = (self._by_block(part.detach()) for part in (self.norm_gain, self.norm_shift, self.bias))
+            norms = zip(gains.unbind(0), shifts.unbind(0), strict=True)
+            self._views = _Views(weight.data_ptr(), biases[:, None], weight[:, :held], weight[:, held:].unbind(0), tuple(norms))
         return self._views
 
     def _activate(self, x: Tensor, block: int) -> Tensor:
-        return F.layer_norm(x, x.shape[-1:], self.norm_gain[block], self.norm_shift[block]).relu()
+        gain, shift = self._by_block(self.norm_gain)[block], self._by_block(self.norm_shift)[block]
+        return F.layer_norm(x, x.shape[-1:], gain, shift).relu()
 
     def _convolve(self, known: Tensor, block: int) -> Tensor:
         """[..., T, C] from the block's inputs [..., span + T, C], the past first."""
         dilation, frames = self.config.dilations[block], known.shape[-2] - self._spans[block]
         taps = [known[..., tap * dilation : tap * dilation + frames, :] for tap in range(self.config.kernel)]
-        return torch.cat(taps, dim=-1) @ self.weight[block] + self.bias[block]
+        return torch.cat(taps, dim=-1) @ self.weight[block] + self._by_block(self.bias)[block]
+
+    def _by_block(self, vector: Tensor) -> Tensor:
+        """[..., C] of a vector that holds the channels of one block after the other."""
+        return vector.view(-1, self.config.width)
 
 
 class _Views(NamedTuple):

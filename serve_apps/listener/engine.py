@@ -1,7 +1,6 @@
 """The model in this process, for recordings and for streams."""
 
 import asyncio
-import functools
 import gc
 from concurrent.futures import ThreadPoolExecutor
 
@@ -29,8 +28,6 @@ class MotionEngine:
         """Raises RapportError when there is no such model."""
         self.model = from_pretrained(folder)
         self._facts = _facts_of(self.model, saved_at(folder))
-        # The weights stay as they are, and to hash them for every token takes longer than to move every stream.
-        self.model.fingerprint = functools.cache(self.model.fingerprint)  # type: ignore[method-assign]
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="recordings")
         self._pool = SessionPool(self.model, settings) if self._facts.streams else None
 
