@@ -23,7 +23,7 @@ def run(config: BuildListenerConfig) -> dict[str, Any]:
     """The folder of features and poses, the counts of turns, and why others were left out."""
     from rapport.datasets.features import assemble, extract_chunks
     from rapport.datasets.listener.build import MotionMaker, motion_facts, plan_motion
-    from rapport.datasets.listener.turns import TurnIndex, index_turns, write_turns
+    from rapport.datasets.listener.turns import Dropped, TurnIndex, index_turns, write_turns
     from rapport.datasets.prepared import locate_prepared, open_prepared
     from rapport.models.listener.front_end import load_front_end
     from rapport.ray_jobs.listener_data.sources import published_root
@@ -40,20 +40,25 @@ def run(config: BuildListenerConfig) -> dict[str, Any]:
     if plan.pending:
         make_front_end = partial(load_front_end, config.front_end)
         make_maker = partial(MotionMaker, make_front_end, index.turns, config.tolerance_s)
-        turns = sum(len(chunk.ids) for chunk in plan.pending)
-        with start_ray(num_cpus=config.actors), progress(f"listening to {corpus.name}", turns) as advance:
+        count = sum(len(chunk.ids) for chunk in plan.pending)
+        with start_ray(num_cpus=config.actors), progress(f"listening to {corpus.name}", count) as advance:
             for done in extract_chunks(plan, make_maker, actors=config.actors, gpus_per_actor=config.gpus_per_actor):
                 advance(done["clips"])
     planned = {name for chunk in plan.chunks for name in chunk.ids}
-    # Before the manifest, which says that the folder is whole.
-    write_turns(plan.folder, TurnIndex([turn for turn in index.turns if turn.turn_id in planned], index.dropped))
+    turns = [turn for turn in index.turns if turn.turn_id in planned]
+    lacking = [turn.turn_id for turn in index.turns if turn.turn_id not in planned]
+    unheard = [Dropped(name, "not_prepared", f"{name}: {corpus.path} does not hold it") for name in lacking]
+    index = TurnIndex(turns, sorted([*index.dropped, *unheard], key=lambda dropped: dropped.turn_id))
+    if unheard:
+        _say(f"left out: {len(unheard)} turns, not_prepared")
+    write_turns(plan.folder, index)  # before the manifest, which says that the folder is whole
     result = assemble(plan, motion_facts(front_end), max_quarantined_fraction=config.max_quarantined_fraction)
     for reason, count in result["reasons"].items():
         _say(f"left out: {count} turns, {reason}")
     return {
         **result,
-        "turns": len(planned),
-        "dropped": {**index.reasons, **({"not_prepared": lacking} if (lacking := len(index.turns) - len(planned)) else {})},
+        "turns": len(turns),
+        "dropped": index.reasons,
         "overlaps": sum(turn.overlaps for turn in index.turns),
         "hours": round(result["frames"] / front_end.frame_rate_hz / 3600, 3),
         "front_end": dict(front_end.identity),

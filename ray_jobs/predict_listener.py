@@ -9,7 +9,6 @@ the speech, and `<name>.mp4` or .gif is a film of the same. The same model, reco
 used is named, and ends the job with status 1 once everything else is written.
 """
 
-import csv
 import io
 import json
 import posixpath
@@ -26,7 +25,8 @@ from rapport.core import storage
 from rapport.core.audio import SAMPLE_RATE_HZ, AudioError, AudioLimits
 from rapport.core.config import JobConfig
 from rapport.core.errors import RapportError
-from rapport.core.pose import ROTATIONS
+from rapport.core.motion_clock import frame_times_s
+from rapport.core.pose import DECIMALS, ROTATIONS, PoseFrame, csv_of
 from rapport.core.progress import progress
 from rapport.models.find import find_model
 from rapport.ray_jobs.audio_files import find_files, speech_of
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 _PIECE_S = 10
 """Speech that a model hears at once, which bounds memory."""
-_DECIMALS = 4
 
 Degrees = npt.NDArray[np.float64]
 
@@ -115,19 +114,15 @@ def output_names(paths: Sequence[str]) -> list[str]:
 
 def to_bytes(degrees: Degrees, rate_hz: int, kind: str, facts: Mapping[str, Any]) -> bytes:
     """Motion [T, 3] as a file of a kind (csv, json or npz); frame k is at (k + 1) / `rate_hz` seconds. JSON and NPZ tell the facts too."""
-    times_s, angles = (np.arange(len(degrees)) + 1) / rate_hz, degrees.round(_DECIMALS)
+    times_s = frame_times_s(len(degrees), rate_hz)
     if kind == "npz":
         sink = io.BytesIO()
         np.savez_compressed(sink, time_s=times_s, degrees=degrees, rotations=np.array(ROTATIONS), facts=np.array(json.dumps(dict(facts))))
         return sink.getvalue()
     if kind == "json":
-        columns = dict(zip(ROTATIONS, angles.T.tolist(), strict=True))
-        return (json.dumps({**facts, "time_s": times_s.round(6).tolist(), **columns}, ensure_ascii=False) + "\n").encode()
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["time_s", *ROTATIONS])
-    table.writerows([f"{time_s:.6f}", *(f"{angle:.{_DECIMALS}f}" for angle in row)] for time_s, row in zip(times_s, angles, strict=True))
-    return text.getvalue().encode()
+        columns = dict(zip(ROTATIONS, degrees.T.round(DECIMALS).tolist(), strict=True))
+        return (json.dumps({**facts, "time_s": times_s.round(DECIMALS).tolist(), **columns}, ensure_ascii=False) + "\n").encode()
+    return csv_of(PoseFrame(*row) for row in np.column_stack([times_s, degrees]).tolist()).encode()
 
 
 def _move(model: "HeadMotionModel", folder: str, path: str, name: str, config: PredictListenerConfig) -> dict[str, Any]:

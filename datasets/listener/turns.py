@@ -83,7 +83,7 @@ class Dropped:
 
     turn_id: str
     reason: str
-    """`own_turn`, `no_audio`, `no_motion`, `too_short`, `overlap` or `no_times`."""
+    """`own_turn`, `no_audio`, `no_motion`, `too_short`, `overlap`, `no_times`, or `not_prepared`: the prepared corpus does not hold it."""
     message: str
 
 

@@ -155,8 +155,11 @@ class HeadMotionModel(nn.Module):
         return self.predict_features(self.front_end.features(samples), seed)
 
     @torch.inference_mode()
-    def predict_features(self, features: npt.NDArray[np.floating], seed: int | None = None) -> npt.NDArray[np.float64]:
-        """Poses [T, 3], in degrees, to the features [T, D] of a recording.
+    def predict_features(
+        self, features: npt.NDArray[np.floating], seed: int | None = None, *, shaped: bool = True
+    ) -> npt.NDArray[np.float64]:
+        """Poses [T, 3], in degrees, to the features [T, D] of a recording; without `shaped` what the network itself tells, neither drawn
+        nor filtered nor limited.
 
         Raises RapportError for features of another width, or in training mode, where parts of the network are left out at random.
         """
@@ -169,6 +172,8 @@ class HeadMotionModel(nn.Module):
             return np.zeros((0, len(ROTATIONS)))
         rows = torch.from_numpy(features).to(self.rest)[None]
         motion = self(rows, torch.tensor([len(features)], device=rows.device))
+        if not shaped:
+            return motion.mean[0].double().cpu().numpy()
         turn = Motion(motion.mean[0], None if motion.log_deviation is None else motion.log_deviation[0])
         return np.array([shape(mean, deviation) for mean, deviation in zip(*told(turn), strict=True)])
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Annotated
 
-from pydantic import Field, FiniteFloat
+from pydantic import Field
 
 from rapport.core.config import Config
 from rapport.core.errors import RapportError
@@ -16,7 +16,13 @@ from rapport.models.listener.heads import Angles, CorrelatedNoise
 from rapport.models.listener.limits import Limiter
 from rapport.models.listener.smoothing import make_smoother
 
-_Finite = tuple[FiniteFloat, FiniteFloat, FiniteFloat]
+SANE = 1e9
+"""No number of a stream is larger; sums of squares of such numbers stay finite in single precision."""
+# Angles farther out than this say nothing, and the speeds that a filter makes of those within stay below `SANE`.
+_FARTHEST_DEG = 1e6
+
+_Number = Annotated[float, Field(ge=-SANE, le=SANE, allow_inf_nan=False)]
+_Finite = tuple[_Number, _Number, _Number]
 _Wide = Annotated[int, Field(ge=0, lt=2**128)]
 
 
@@ -53,12 +59,15 @@ class MotionShaper:
         self._held: Angles | None = None
 
     def __call__(self, mean: Sequence[float], deviation: Sequence[float] | None = None) -> Angles:
-        """The pose of the next frame, given mean and deviation in degrees."""
+        """The pose of the next frame, given mean and deviation in degrees; an angle that is no number stays where it was."""
         self._held = None
         a, b, c = mean
         if self._noise is not None and deviation is not None:
             noise = self._noise.draw()
             a, b, c = (m + self._temperature * d * n for m, d, n in zip(mean, deviation, noise, strict=True))
+        if not (abs(a) <= _FARTHEST_DEG and abs(b) <= _FARTHEST_DEG and abs(c) <= _FARTHEST_DEG):  # NaN compares false
+            # The filter would never forget it.
+            a, b, c = (new if abs(new) <= _FARTHEST_DEG else old for new, old in zip((a, b, c), self._limit.last, strict=True))
         return self._limit(self._smooth((a, b, c)))
 
     def idle(self, lost_s: float) -> Angles:

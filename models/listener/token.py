@@ -10,7 +10,7 @@ from safetensors.numpy import load, save
 
 from rapport.core.config import Config
 from rapport.core.errors import RapportError
-from rapport.models.listener.shaping import ShaperState
+from rapport.models.listener.shaping import SANE, ShaperState
 
 _FACTS = "facts"
 # Raise this when a stream keeps something else.
@@ -46,7 +46,7 @@ def pack(facts: StreamFacts, arrays: Mapping[str, npt.NDArray[np.floating]]) -> 
 def unpack(token: bytes, like: Mapping[str, npt.NDArray[np.floating]]) -> tuple[StreamFacts, dict[str, npt.NDArray[np.floating]]]:
     """The facts and the arrays of a token; the arrays have the shapes and the precision of those in `like`.
 
-    Raises RapportError unless everything is there, as it should be, and finite: a token comes from outside.
+    Raises RapportError unless everything is there, as it should be, and of a size that a stream can reach: a token comes from outside.
     """
     try:
         found = load(token)
@@ -57,6 +57,6 @@ def unpack(token: bytes, like: Mapping[str, npt.NDArray[np.floating]]) -> tuple[
     wanted = {name: (array.dtype.name, array.shape) for name, array in like.items()}
     if seen != wanted:
         raise RapportError(f"the resume token holds {seen}: wanted {wanted}, start a new stream")
-    if not all(np.isfinite(array).all() for array in found.values()):
-        raise RapportError("the resume token holds numbers that are not finite: start a new stream")
+    if not all((np.abs(array) <= SANE).all() for array in found.values()):  # NaN compares false
+        raise RapportError(f"the resume token holds numbers that are not finite, or beyond {SANE:g}: start a new stream")
     return facts, {name: array.copy() for name, array in found.items()}

@@ -8,6 +8,7 @@ R = Rz(yaw) Ry(pitch) Rx(roll): the head is rolled first, then pitched, then tur
     error = geodesic_deg(truth, prediction)
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 ROTATIONS = ("roll", "pitch", "yaw")
 """The order of the angles in every array [T, 3]."""
+
+DECIMALS = 6
+"""Of times and angles in what is written and sent: more than any marker or motor can tell."""
 
 _TURN_DEG = 360.0
 
@@ -35,6 +39,12 @@ class PoseFrame(NamedTuple):
     """Degrees."""
     yaw: float
     """Degrees."""
+
+
+def csv_of(poses: Iterable[PoseFrame]) -> str:
+    """The poses as a table, one a line below the names of the columns."""
+    lines = [",".join(f"{value:.{DECIMALS}f}" for value in pose) for pose in poses]
+    return "\n".join([",".join(PoseFrame._fields), *lines]) + "\n"
 
 
 def wrap(degrees: npt.ArrayLike) -> npt.NDArray[np.float64]:

@@ -35,7 +35,7 @@ class ToldTurn(NamedTuple):
 
 
 def motion_figures(model: HeadMotionModel, turns: Turns, config: MotionConfig) -> dict[str, float]:
-    """The figures in `BRIEF` of the poses that the model gives, smoothed and limited; `loss`, that of the training; `turns`, `frames`; and
+    """The figures in `BRIEF` of the poses that `judged` tells; `loss`, that of the training; `turns`, `frames`; and
     `still_mae_deg`, what `offset_removed_mae_deg` is for a head that does not move.
     """
     rate_hz = model.config.front_end.frame_rate_hz
@@ -46,7 +46,7 @@ def motion_figures(model: HeadMotionModel, turns: Turns, config: MotionConfig) -
         loss_sum, frames = loss_sum + turn.loss * len(turn.targets), frames + len(turn.targets)
         truth = turn.targets.astype(np.float64)
         name = turns.ids[turn.place]
-        if (pair := usable(MotionPair(name, None, truth, shaped(model, turn.motion)))) is not None:
+        if (pair := usable(MotionPair(name, None, truth, judged(model, turn.motion)))) is not None:
             sums += np.concatenate([errors.statistics(pair), correlations.statistics(pair)])
             still += errors.statistics(MotionPair(name, None, pair.truth, np.zeros_like(pair.truth)))
     found = {**errors.scores(sums[: errors.width]), **correlations.scores(sums[errors.width :])}
@@ -80,7 +80,12 @@ def tell_turns(model: HeadMotionModel, turns: Turns, config: MotionConfig) -> It
         model.train(was_training)
 
 
-def shaped(model: HeadMotionModel, motion: Motion) -> FloatArray:
-    """[T, 3] the poses that are given where the motion [T, 3] is told of a turn."""
+def judged(model: HeadMotionModel, motion: Motion) -> FloatArray:
+    """[T, 3] the poses that a model is judged by where it tells the motion [T, 3] of a turn: those that are given, smoothed and limited.
+
+    A published network, which ends in angles, is judged by these alone: filter and limits are not its own.
+    """
+    if model.config.network.gives_angles:
+        return motion.mean.double().numpy()
     shape = model.shaper()
     return np.array([shape(mean, deviation) for mean, deviation in zip(*told(motion), strict=True)])

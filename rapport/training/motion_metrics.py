@@ -9,7 +9,7 @@ What each figure is, its class says: errors (`motion_accuracy`), correlation, la
 amount and manner of motion (`motion_plausibility`). The published procedure, which is another, is in `motion_published`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from zlib import crc32
 
@@ -74,8 +74,8 @@ class MotionTally:
                 table[key] = table[key] + row if key in table else row  # type: ignore[index]
 
     def report(self, *, resamples: int = 2000, seed: int = 0) -> dict[str, Any]:
-        """The counts; `figures` (name to value, low, high); `per_group`, the figures of each group, whose spread is that over folds where
-        groups are folds; `curves` to draw, `lags` and `spectra`; and how the `interval` was made.
+        """The counts; `figures` (name to value, low, high); `per_group`, the figures of each group; `curves` to draw, `lags` and `spectra`;
+        and how the `interval` was made. Of folds, which hold several groups each, `figures_of` tells.
 
         Groups are what is drawn again, as turns of one are alike; with fewer than two known groups, bins of turns are. A figure that is
         undefined, such as the frequency of nods where there are none, is left out.
@@ -94,6 +94,11 @@ class MotionTally:
             },
             "interval": {"level": LEVEL, "unit": self._unit, "units": len(sums), "resamples": resamples},
         }
+
+    def figures_of(self, groups: Collection[str]) -> dict[str, float]:
+        """The figures of the turns of these groups alone, of a fold for instance, as far as they are defined."""
+        rows = [row for name, row in self._by_group.items() if name in groups]
+        return self._defined(np.sum(rows, axis=0)) if rows else {}
 
     def minus(self, other: "MotionTally", *, resamples: int = 2000, seed: int = 0) -> dict[str, dict[str, float]]:
         """Each figure less that of other predictions of the same turns, with the interval of the difference: the same groups are drawn for

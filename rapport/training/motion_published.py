@@ -28,7 +28,8 @@ def published_smoothing(degrees: npt.ArrayLike) -> FloatArray:
 
 
 def published_scores(turns: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]]) -> Mapping[str, float]:
-    """The published figures of (truth [T, 3], raw prediction [T, 3]) of each turn, each an average over turns, long and short alike.
+    """The published figures of (truth [T, 3], prediction [T, 3]) of each turn, each an average over turns, long and short alike. The filter
+    is put over the prediction here.
 
     `mae_<angle>_deg`, `within_turn_std_<angle>_deg` (the deviation of the signed error over time, what the table puts behind ±) and
     `pearson_<angle>` (computed but not published; a turn whose truth or prediction does not move has none); without an angle, the mean of

@@ -13,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from rapport.core.progress import progress
+from rapport.core.voice_signals import SIGNALS
 from rapport.datasets.listener.build import MotionStore, open_motion
 from rapport.datasets.listener.turns import ListenerTurn
 from rapport.models.listener.baselines import mean_pose
 from rapport.ray_jobs.listener_evaluation.config import EvaluateListenerConfig
 from rapport.ray_jobs.listener_evaluation.motions import DRAWN, HEARD, Degrees, baseline_motions, model_motions
 from rapport.ray_jobs.listener_evaluation.subject import Contender, Subject
-from rapport.ray_jobs.listener_evaluation.voice import SIGNALS, voice_signals
+from rapport.ray_jobs.listener_evaluation.voice import voice_signals
 from rapport.training.metrics import FloatArray
 from rapport.training.motion_metrics import MotionTally
 from rapport.training.motion_pairs import MotionPair
@@ -63,12 +64,14 @@ class Truth:
 
 @dataclass(frozen=True)
 class Measured:
-    """One system's motion, its sums, and its figures by seed and in the published procedure."""
+    """One system's motion, its sums, and its figures by seed, by fold and in the published procedure."""
 
     system: System
     tally: MotionTally
     by_seed: list[Mapping[str, float]]
     """Figures of each seed; of a baseline none."""
+    by_fold: Mapping[str, Mapping[str, float]]
+    """Figures of each session that was held out, over its turns and all seeds."""
     published: Mapping[str, float]
 
 
@@ -120,7 +123,12 @@ def measured(system: System, repeats: Repeats, told: Mapping[str, Truth], rate_h
             own.add(pairs)
             by_seed.append({name: figure["value"] for name, figure in own.report(resamples=1)["figures"].items()})
     both = ((told[turn].degrees, motion) for motions in repeats for turn, motion in motions.items())
-    return Measured(system, tally, by_seed, dict(published_scores(both)))
+    listeners: dict[str, set[str]] = {}
+    for truth in told.values():
+        listeners.setdefault(truth.turn.session, set()).add(truth.turn.listener)
+    # Nobody is in two sessions, so that the sums of listeners make those of folds.
+    by_fold = {session: tally.figures_of(names) for session, names in sorted(listeners.items())}
+    return Measured(system, tally, by_seed, by_fold, dict(published_scores(both)))
 
 
 @dataclass(frozen=True)

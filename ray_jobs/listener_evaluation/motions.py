@@ -39,7 +39,8 @@ def model_motions(
     """Variant to turn to the motion [T, 3] that a model gives.
 
     A model whose angles are relative knows nothing of where a head is held: its motion is counted from `middle` [3], the mean pose of
-    the training turns.
+    the training turns. A published network, which ends in angles, is judged by these: our filter and our limits, which begin at rest and
+    would lead its head from there to where it is held, are none of its own.
     """
     import torch
 
@@ -48,6 +49,7 @@ def model_motions(
     torch.set_num_threads(1)  # the tasks beside this one have the other processors
     model = from_pretrained(model_folder)
     offset = middle if model.config.pose == "relative" else np.zeros(3)
+    shaped = not model.config.network.gives_angles
     longest = max((store.lengths(turn)[0] for turn in fold.test), default=0)
     nothing = silent_rows(model.front_end.features, longest, store.frame_rate_hz) if SILENCE in variants else None
 
@@ -59,7 +61,7 @@ def model_motions(
         elif nothing is not None and variant == SILENCE:
             own = nothing[: len(own)]
         drawn = derive_seed(seed, "drawn", turn) if variant == DRAWN else None
-        return (model.predict_features(own, drawn) + offset).astype(np.float32)
+        return (model.predict_features(own, drawn, shaped=shaped) + offset).astype(np.float32)
 
     return {variant: {turn: moved(turn, variant) for turn in fold.test} for variant in variants}
 

@@ -6,18 +6,20 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from pydantic_core import from_json, to_json
 
 from rapport.core import storage
 from rapport.core.errors import RapportError
 from rapport.core.pose import ROTATIONS
+from rapport.core.voice_signals import SIGNALS
 from rapport.datasets.synthetic.head_motion import LAGS_S
 from rapport.models.saving import CARD
 from rapport.ray_jobs.listener_evaluation.config import EvaluateListenerConfig
 from rapport.ray_jobs.listener_evaluation.measure import Measured, Moved
 from rapport.ray_jobs.listener_evaluation.subject import Contender, Subject
-from rapport.ray_jobs.listener_evaluation.voice import PLANTED, SIGNALS
+from rapport.ray_jobs.listener_evaluation.voice import PLANTED
 from rapport.ray_jobs.provenance import revision
 from rapport.ray_jobs.reports.listener import listener_page
 from rapport.ray_jobs.reports.listener_card import listener_card
@@ -27,6 +29,7 @@ from rapport.ray_jobs.training_runs.run_folder import absolute
 
 METRICS, PREDICTIONS, PAGE, TURNS = "metrics.json", "predictions.parquet", "index.html", "turns"
 _BRIEF = ("offset_removed_mae_deg", "mae_deg", "correlation", "lagged_correlation", "lag_s", "std_ratio", "frechet_deg2", "nods_per_minute")
+_BY_FOLD = ("offset_removed_mae_deg", "mae_deg", "correlation", "lagged_correlation", "lag_s", "variance_ratio", "std_ratio", "speed_deg_s")
 _SHORTEST_SHOWN_S = 3.0
 
 PREDICTION_SCHEMA = pa.schema(
@@ -202,7 +205,27 @@ def _report(subject: Subject, one: Measured, config: EvaluateListenerConfig) -> 
     }
     seeds = _seed_names(contender, len(one.by_seed)) if contender else []
     by_seed = [{"seed": seed, "figures": dict(values)} for seed, values in zip(seeds, one.by_seed, strict=True)]
-    return {**known, **one.tally.report(resamples=config.resamples, seed=config.seed), "by_seed": by_seed, "published": dict(one.published)}
+    by_fold = {session: {name: values[name] for name in _BY_FOLD if name in values} for session, values in one.by_fold.items()}
+    return {
+        **known,
+        **one.tally.report(resamples=config.resamples, seed=config.seed),
+        "by_seed": by_seed,
+        "by_fold": by_fold,
+        "over_folds": spread_over(list(by_fold.values())),
+        "over_seeds": spread_over([{name: values[name] for name in _BY_FOLD if name in values} for values in one.by_seed]),
+        "published": dict(one.published),
+    }
+
+
+def spread_over(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float | None]]:
+    """Of each figure that all rows have: `mean` and `deviation` over them, the latter with one degree of freedom taken off; of one row it
+    is None."""
+    names = [name for name in (rows[0] if rows else {}) if all(name in row for row in rows)]
+    values = {name: np.array([row[name] for row in rows], np.float64) for name in names}
+    return {
+        name: {"mean": float(found.mean()), "deviation": float(found.std(ddof=1)) if len(found) > 1 else None}
+        for name, found in values.items()
+    }
 
 
 def _seed_names(contender: Contender, count: int) -> list[str]:

@@ -47,7 +47,8 @@ class Contender:
         """What it is, in a few words."""
         network, front_end = self.settings.network, self.settings.front_end
         ahead = f", {network.look_ahead_frames} frames ahead" if network.look_ahead_frames else ""
-        return f"{network.kind} over {front_end.kind} features{ahead}, {self.parameters:,} weights"
+        own = ", neither filtered nor limited" if network.gives_angles else ""
+        return f"{network.kind} over {front_end.kind} features{ahead}{own}, {self.parameters:,} weights"
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
-from rapport.datasets.synthetic.head_motion import MOTION_RATE_HZ, heard
+from rapport.core.voice_signals import SIGNALS, SIGNALS_HZ, heard
 
-SIGNALS = ("speech", "loudness", "f0")
-"""Whether somebody speaks (0 or 1), how loud (0 to 1), and how high (octaves from 160 Hz, 0 without a voice)."""
 PLANTED = {"roll": "speech", "pitch": "loudness", "yaw": "f0"}
 """Which signal each angle follows in made conversations (`rapport.datasets.synthetic.head_motion`)."""
 
@@ -16,8 +14,8 @@ def voice_signals(samples: npt.NDArray[np.float32], frames: int, rate_hz: int) -
 
     The front end's own columns would not do: their windows end at the frame, which looks like a lag of half a window.
     """
-    rows = heard(samples)  # in the order of the angles that follow them, which is that of `SIGNALS`
+    rows = heard(samples)
     if not len(rows):
         return {name: np.zeros(frames) for name in SIGNALS}
-    at = np.minimum((np.arange(frames) + 1) * MOTION_RATE_HZ // rate_hz, len(rows) - 1)
+    at = np.minimum((np.arange(frames) + 1) * SIGNALS_HZ // rate_hz, len(rows) - 1)
     return {name: rows[at, column] for column, name in enumerate(SIGNALS)}

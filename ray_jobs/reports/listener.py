@@ -42,7 +42,8 @@ GROUPS: Mapping[str, tuple[Figure, ...]] = {
         Figure("coherence_fast", "Coherence, 2.6–7 Hz", "fast nods", "", "high"),
     ),
     "Does it move like a head?": (
-        Figure("std_ratio", "Spread, to the truth's", "standard deviation within a turn", " ×", "one"),
+        Figure("variance_ratio", "Variance, to the truth's", "within a turn", " ×", "one"),
+        Figure("std_ratio", "Spread, to the truth's", "standard deviation, the root of that", " ×", "one"),
         Figure("range_ratio", "Range, to the truth's", "", " ×", "one"),
         Figure("speed_deg_s", "Mean speed", "", "°/s", "truth", 1),
         Figure("speed_wasserstein_deg_s", "Distance of speeds", "Wasserstein, between distributions over frames", "°/s", "low"),
@@ -65,6 +66,8 @@ GROUPS: Mapping[str, tuple[Figure, ...]] = {
 GLANCES = ("offset_removed_mae_deg", "lagged_correlation", "std_ratio", "spectrum_error_db", "frechet_deg2", "nods_per_minute")
 VERDICT = ("offset_removed_mae_deg", "lagged_correlation")
 """What a model has to be better in than motion without listening."""
+BY_FOLD = ("offset_removed_mae_deg", "correlation", "lagged_correlation")
+"""What is told of each fold."""
 MAX_DRAWN = 4
 
 _BY_KEY = {figure.key: figure for figures in GROUPS.values() for figure in figures}
@@ -99,6 +102,7 @@ def listener_page(metrics: Mapping[str, Any], turns: Sequence[Mapping[str, str]]
         spectra=[_spectrum_chart(angle, systems, drawn, first) for angle in ROTATIONS],
         drawn=drawn,
         colours=list(zip(LIGHT_COLOURS, DARK_COLOURS, strict=True)),
+        by_fold=[by_key for key in BY_FOLD if (by_key := fold_rows(_BY_KEY[key], metrics))["rows"]],
         listeners=_listeners(systems, first),
         angles=ROTATIONS,
         by_key=_BY_KEY,
@@ -230,6 +234,27 @@ def _follows(figures: Mapping[str, Any], key: str) -> dict[str, str] | None:
     if not strength or strength["value"] is None:
         return None
     return {"r": signed(strength["value"], 2, True), "lag": "" if not lag or lag["value"] is None else f"{signed(lag['value'], 2)} s"}
+
+
+def fold_rows(figure: Figure, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """A figure of each system (`rows`, by name): `folds`, its value in each session in order; `mean` and `deviation` over these, and its
+    `seeds`' deviation. Texts; a dash where there is none."""
+
+    def text(value: float | None) -> str:
+        return figure_value(figure, None if value is None else {"value": value})
+
+    rows = {}
+    for name, system in in_order(metrics).items():
+        over, seeds = (system[key].get(figure.key, {}) for key in ("over_folds", "over_seeds"))
+        values = [system["by_fold"].get(session, {}).get(figure.key) for session in metrics["about"]["sessions"]]
+        if any(value is not None for value in values):
+            rows[name] = {
+                "folds": [text(value) for value in values],
+                "mean": text(over.get("mean")),
+                "deviation": text(over.get("deviation")),
+                "seeds": text(seeds.get("deviation")),
+            }
+    return {"figure": figure, "rows": rows}
 
 
 def _listeners(systems: Mapping[str, Any], first: str) -> list[dict[str, Any]]:

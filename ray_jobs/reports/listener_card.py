@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from rapport.models.listener.config import ListenerConfig
-from rapport.ray_jobs.reports.listener import GROUPS, figure_range, figure_value, in_order, verdict
+from rapport.ray_jobs.reports.listener import BY_FOLD, GROUPS, figure_range, figure_value, fold_rows, in_order, verdict
 from rapport.ray_jobs.reports.model_card import TrainingData, shared_licence
 from rapport.ray_jobs.reports.page import render
 
@@ -18,6 +18,7 @@ _SHOWN = (
     "correlation",
     "lagged_correlation",
     "lag_s",
+    "variance_ratio",
     "std_ratio",
     "speed_wasserstein_deg_s",
     "spectrum_error_db",
@@ -65,6 +66,7 @@ def listener_card(
         others={other: found for other, found in systems.items() if other != about["first"] and found["kind"] != "drawn"},
         drawn=next((found for found in systems.values() if found["kind"] == "drawn"), None),
         figures=figures,
+        by_fold=_by_fold(metrics),
         verdict=verdict(metrics),
         planted=metrics["planted"],
         corpora=trained_on,
@@ -73,6 +75,14 @@ def listener_card(
         value=figure_value,
         range=figure_range,
     )
+
+
+def _by_fold(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The first system's figures of each fold, with their titles."""
+    first = metrics["about"]["first"]
+    figures = {figure.key: figure for group in GROUPS.values() for figure in group}
+    parts = [fold_rows(figures[key], metrics) for key in BY_FOLD]
+    return [{"title": part["figure"].title, **part["rows"][first]} for part in parts if first in part["rows"]]
 
 
 def _results(system: Mapping[str, Any], about: Mapping[str, Any]) -> list[dict[str, Any]]:

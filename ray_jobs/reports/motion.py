@@ -31,25 +31,21 @@ def motion_page(
     rate_hz: float,
     samples: npt.NDArray[np.float32] | None = None,
     facts: Mapping[str, Any] | None = None,
-    *,
-    latency_ms: npt.ArrayLike | None = None,
 ) -> str:
     """A self-contained HTML page on one to four motions, which plays them side by side.
 
     `motions` maps a name to roll, pitch and yaw [T, 3] in degrees, the reference first; frame k belongs to (k + 1) / `rate_hz` seconds.
-    Lengths may differ. `samples` [S] is the speech at 16 kHz; `facts` are written below the title; `latency_ms` [T] is how long each
-    frame took to compute. Raises RapportError where there are no such motions.
+    Lengths may differ. `samples` [S] is the speech at 16 kHz; `facts` are written below the title. Raises RapportError where there are
+    no such motions.
     """
     found, rate = checked(motions, rate_hz), float(rate_hz)
     duration_s = motion_duration_s(found, rate, samples)
-    late = None if latency_ms is None else np.asarray(latency_ms, dtype=np.float64).ravel()
     drawing: dict[str, Any] = {
         "rate_hz": rate,
         "duration_s": duration_s,
         "rotations": [{"name": name, "meaning": MEANINGS[name]} for name in ROTATIONS],
         "motions": [_drawn(name, degrees) for name, degrees in found.items()],
         "peaks": None if samples is None else {"rate_hz": _PEAKS_HZ, "values": loudness(samples, _PEAKS_HZ).round(3).tolist()},
-        "latency_ms": None if late is None else [round(float(x), 3) if np.isfinite(x) else None for x in late],
         "head": head_shape(),
     }
     return render(
@@ -60,7 +56,6 @@ def motion_page(
         head_script=head_script(),
         colours=list(zip(LIGHT_COLOURS, DARK_COLOURS, strict=True))[: len(found)],
         sound=None if samples is None else data_uri(encode_wav(padded(samples, duration_s)), "audio/wav"),
-        latency=None if late is None else _percentiles(late),
         table=motion_table(found, rate),
         angles=ROTATIONS,
         # The poses of a recording are often far off the axis of the camera: two such heads are compared about their own middles.
@@ -124,8 +119,3 @@ def padded(samples: npt.NDArray[np.float32], duration_s: float) -> npt.NDArray[n
     """The samples with silence up to the end of the motions, so that the sound can be the clock; what is not finite is silent too."""
     lacking = max(0, round(duration_s * SAMPLE_RATE_HZ) - len(samples))
     return np.pad(np.nan_to_num(np.asarray(samples, np.float32), posinf=0.0, neginf=0.0), (0, lacking))
-
-
-def _percentiles(latency_ms: FloatArray) -> dict[str, float] | None:
-    finite = latency_ms[np.isfinite(latency_ms)]
-    return {f"p{q}": float(np.percentile(finite, q)) for q in (50, 95, 99)} if len(finite) else None

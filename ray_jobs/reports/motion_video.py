@@ -34,14 +34,13 @@ def motion_mp4(
     samples: npt.NDArray[np.float32] | None = None,
     *,
     title: str = "",
-    centred: bool = False,
     frames_per_s: int = 25,
     head_px: int = 256,
 ) -> bytes:
     """An MP4 (H.264, AAC) of one to four motions side by side, with the speech `samples` [S] at 16 kHz that they answer.
 
-    `motions` is that of `motion_page`; the film runs at `frames_per_s`, whatever their rate. `centred` takes the mean pose off each motion;
-    `head_px` is the width of a head. Raises RapportError where there are no such motions, or where FFmpeg has no H.264 encoder.
+    `motions` is that of `motion_page`; the film runs at `frames_per_s`, whatever their rate; `head_px` is the width of a head.
+    Raises RapportError where there are no such motions, or where FFmpeg has no H.264 encoder.
     """
     import av
 
@@ -50,7 +49,7 @@ def motion_mp4(
     except ValueError as error:
         wanted = "install the wheel of PyAV from PyPI, which has it, or write a GIF with motion_gif"
         raise RapportError(f"the FFmpeg of PyAV {av.__version__} has no encoder {_ENCODER}: {wanted}") from error
-    film = _Film(checked(motions, rate_hz), rate_hz, samples, title, centred, head_px)
+    film = _Film(checked(motions, rate_hz), rate_hz, samples, title, head_px)
     sink = io.BytesIO()
     with av.open(sink, mode="w", format="mp4") as file:
         video = cast("av.VideoStream", file.add_stream(_ENCODER, rate=Fraction(frames_per_s), options={"crf": "20", "preset": "veryfast"}))
@@ -76,7 +75,6 @@ def motion_gif(
     rate_hz: float,
     *,
     title: str = "",
-    centred: bool = False,
     frames_per_s: float = 12.5,
     head_px: int = 176,
 ) -> bytes:
@@ -84,7 +82,7 @@ def motion_gif(
     `frames_per_s` is met as nearly as the format can, and the motion keeps its pace. Raises RapportError where there are no such motions.
     """
     wait_ms = 10 * max(2, round(100 / frames_per_s))
-    film = _Film(checked(motions, rate_hz), rate_hz, None, title, centred, head_px)
+    film = _Film(checked(motions, rate_hz), rate_hz, None, title, head_px)
     pictures = film.frames(Fraction(1000, wait_ms))
     first = next(pictures)
     # One palette for all frames, so that no surface flickers.
@@ -110,14 +108,12 @@ class _Film:
         rate_hz: float,
         samples: npt.NDArray[np.float32] | None,
         title: str,
-        centred: bool,
         head_px: int,
     ) -> None:
         self.duration_s = motion_duration_s(motions, rate_hz, samples)
         self.names = list(motions)
         self.times_s = [(np.arange(len(degrees)) + 1) / rate_hz for degrees in motions.values()]
-        smooth = [unwrap(degrees) for degrees in motions.values()]
-        self.degrees = [degrees - degrees.mean(0) for degrees in smooth] if centred else smooth
+        self.degrees = [unwrap(degrees) for degrees in motions.values()]
         self.tints = [ImageColor.getrgb(colour)[:3] for colour in LIGHT_COLOURS]
         self.head_px, self.unit = head_px, head_px / 256
         self.margin = round(16 * self.unit)

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import numpy as np
 from pydantic import ConfigDict
 
-from rapport.core.pose import PoseFrame
+from rapport.core.pose import DECIMALS, PoseFrame
 from rapport.serve_apps.http.answers import Answer, PlainModelCard
 from rapport.serve_apps.http.errors import ApiError
 
 if TYPE_CHECKING:
     from rapport.serve_apps.listener.pool import SessionPool
-
-_DECIMALS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +104,8 @@ class MotionAnswer(Answer):
     @classmethod
     def of(cls, model: str, rate_hz: float, duration_s: float, seed: int | None, poses: Sequence[PoseFrame]) -> "MotionAnswer":
         """The answer that poses amount to."""
-        frames = [Pose(**{name: round(value, _DECIMALS) for name, value in pose._asdict().items()}) for pose in poses]
+        frames = [Pose(**{name: round(value, DECIMALS) for name, value in pose._asdict().items()}) for pose in poses]
         return cls(model=model, rate_hz=rate_hz, duration_s=round(duration_s, 4), seed=seed, frames=frames)
-
-
-def csv_of(poses: Sequence[PoseFrame]) -> str:
-    """The poses as a table, one a line below the names of the columns."""
-    lines = [",".join(f"{value:.{_DECIMALS}f}" for value in pose) for pose in poses]
-    return "\n".join([",".join(PoseFrame._fields), *lines]) + "\n"
 
 
 class ModelCard(PlainModelCard):

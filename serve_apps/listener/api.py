@@ -15,13 +15,14 @@ from starlette.websockets import WebSocket
 from rapport import __version__
 from rapport.core.audio import SAMPLE_RATE_HZ
 from rapport.core.head import head_script, head_shape
+from rapport.core.pose import csv_of
 from rapport.serve_apps.http.answers import ERRORS, Health, errors
 from rapport.serve_apps.http.errors import ApiError, ErrorBody
 from rapport.serve_apps.http.guard import protect
 from rapport.serve_apps.http.pages import add_pages
 from rapport.serve_apps.http.uploads import SpeechDecoder
 from rapport.serve_apps.http.waiting import Recent, in_time
-from rapport.serve_apps.listener.answers import ModelCard, ModelList, MotionAnswer, MotionService, csv_of
+from rapport.serve_apps.listener.answers import ModelCard, ModelList, MotionAnswer, MotionService
 from rapport.serve_apps.listener.settings import MotionSettings
 from rapport.serve_apps.listener.stream import is_foreign, refuse_stream, serve_stream
 
@@ -43,12 +44,12 @@ How a listener moves its head while somebody speaks: roll, pitch and yaw in degr
 
 | the client sends | |
 |---|---|
-| `{{"type": "start", "sample_rate_hz": 16000, "rate_hz": 30, "seed": null, "acks": false}}` | first; all but `type` may be left out |
+| `{{"type": "start", "sample_rate_hz": 16000, "rate_hz": 30, "seed": null}}` | first; all but `type` may be left out |
 | `{{"type": "start", "token": "..."}}` | first: goes on where the stream was that gave the token |
 | audio | 16-bit little-endian samples, one channel, messages of any length, at the pace of speech |
-| `{{"type": "ack", "time_s": 1.5}}` | with `acks`: poses up to here are read; those that are not wait, the oldest are dropped |
+| `{{"type": "ack", "time_s": 1.5}}` | poses up to here are read; a few times a second, or poses wait and the oldest are dropped |
 | `{{"type": "ping"}}` | says that the client is there, although it has no audio |
-| `{{"type": "state"}}` | asks for a resume token |
+| `{{"type": "state"}}` | asks for a resume token, of which there is one a second at most, and one between two `ack` |
 | `{{"type": "finish"}}` | asks for the last poses and the end |
 
 | the server sends | |

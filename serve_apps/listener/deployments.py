@@ -16,10 +16,11 @@ class HeadMotion:
     def __init__(self, model: str, settings: Mapping[str, Any], key_digest: str | None) -> None:
         from rapport.models.find import find_model
         from rapport.serve_apps.listener.engine import MotionEngine
+        from rapport.serve_apps.listener.meters import meter
 
         self._settings = MotionSettings.model_validate(settings)
         self._key_digest = key_digest
-        self._engine = MotionEngine(find_model(model, "listener"), self._settings.stream)
+        self._engine = MotionEngine(find_model(model, "listener"), self._settings.stream, meter())
         self._engine.warm_up()
 
     def __serve_build_asgi_app__(self) -> FastAPI:

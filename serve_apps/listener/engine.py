@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import math
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -16,20 +17,27 @@ from rapport.models.listener.model import HeadMotionModel
 from rapport.models.listener.pretrained import from_pretrained
 from rapport.serve_apps.http.errors import ApiError
 from rapport.serve_apps.listener.answers import ModelFacts
-from rapport.serve_apps.listener.pool import SessionPool
-from rapport.serve_apps.listener.rates import PosesAt
+from rapport.serve_apps.listener.messages import Start
+from rapport.serve_apps.listener.pool import Meter, SessionPool
+from rapport.serve_apps.listener.rates import INPUT_RATES_HZ, PosesAt
+from rapport.serve_apps.listener.sessions import Mover
 from rapport.serve_apps.listener.settings import StreamSettings
+
+_DIGITS_BYTES = 4096  # by which a token may grow with the numbers in it, and what is around it in a message
 
 
 class MotionEngine:
     """A `MotionService`. Recordings are computed on a thread of their own, so that streams do not wait for them."""
 
-    def __init__(self, folder: str, settings: StreamSettings) -> None:
-        """Raises RapportError when there is no such model."""
+    def __init__(self, folder: str, settings: StreamSettings, meter: Meter | None = None) -> None:
+        """Raises RapportError when there is no such model, or its resume tokens are longer than a message may be."""
         self.model = from_pretrained(folder)
         self._facts = _facts_of(self.model, saved_at(folder))
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="recordings")
-        self._pool = SessionPool(self.model, settings) if self._facts.streams else None
+        self._pool = None
+        if self._facts.streams:
+            _check_tokens(self.model, settings)
+            self._pool = SessionPool(self.model, settings, meter=meter)
 
     def warm_up(self) -> None:
         """Make this process ready for its first client; for one that does nothing else."""
@@ -62,6 +70,17 @@ class MotionEngine:
             raise ApiError(400, str(error), code="cannot_predict") from error
         poses = [PoseFrame(frame_time_s(frame, own_hz), *angles) for frame, angles in enumerate(degrees.tolist())]
         return PosesAt(rate_hz or own_hz).push(poses)
+
+
+def _check_tokens(model: HeadMotionModel, settings: StreamSettings) -> None:
+    """Raises RapportError where the server would not take back the tokens that it gives."""
+    mover = Mover(model, Start(type="start", sample_rate_hz=max(INPUT_RATES_HZ)))
+    size_mib = (len(mover.token()) + _DIGITS_BYTES) / 2**20
+    if size_mib > settings.max_message_mib:
+        raise RapportError(
+            f"resume tokens of this model have up to {size_mib:.3f} MiB, but endpoints.stream.max_message_mib is "
+            f"{settings.max_message_mib:g}: set it to {math.ceil(100 * size_mib) / 100:g} or more"
+        )
 
 
 def _facts_of(model: HeadMotionModel, created: int) -> ModelFacts:

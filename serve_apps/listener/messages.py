@@ -40,8 +40,6 @@ class Start(ClientMessage):
     """Poses a second; the model's own unless given."""
     seed: int | None = Field(default=None, ge=0, lt=2**63)
     """Draws the motion, the same for the same seed; without one it is the most probable."""
-    acks: bool = False
-    """Whether the client says what it has read, so that poses it does not read do not pile up on the way."""
     token: str | None = None
     """Go on where the stream was that gave this token, with the rates and the seed of that stream."""
 
@@ -56,7 +54,7 @@ class Start(ClientMessage):
 
 
 class Ack(ClientMessage):
-    """The client has read the poses up to a time."""
+    """The client has read the poses up to a time. Without that, those it does not read would pile up on the way, where nobody sees them."""
 
     type: Literal["ack"]
     time_s: float = Field(allow_inf_nan=False)

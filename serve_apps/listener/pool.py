@@ -17,6 +17,10 @@ from rapport.serve_apps.listener.settings import StreamSettings
 
 T = TypeVar("T")
 
+Meter = Callable[[float | None, float], None]
+"""Is told what each move of a session cost: the milliseconds from the arrival of its oldest sound to its poses, where there was any sound,
+and the seconds of sound that were dropped before it."""
+
 logger = logging.getLogger("ray.serve")
 
 # Sessions without audio are looked after this often: the quickest clock that a client may ask for.
@@ -26,9 +30,11 @@ _BEAT_S = 1 / 60
 class SessionPool:
     """The sessions of one replica. Lives on one event loop; the model moves on a thread of its own, between two rounds or not at all."""
 
-    def __init__(self, model: HeadMotionModel, settings: StreamSettings, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, model: HeadMotionModel, settings: StreamSettings, clock: Callable[[], float] = time.monotonic, meter: Meter | None = None
+    ) -> None:
         """`clock` gives seconds."""
-        self._model, self.settings, self.clock = model, settings, clock
+        self._model, self.settings, self.clock, self._meter = model, settings, clock, meter
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="motion")
         self._sessions: set[Session] = set()
         self._places = 0
@@ -57,7 +63,7 @@ class SessionPool:
             mover = await self._run(Mover, self._model, start)
         except RapportError as error:
             raise refused(error) from error
-        session = Session(mover, self.settings, self.clock(), acks=start.acks)
+        session = Session(mover, self.settings, self.clock())
         self._sessions.add(session)
         if self._rounds is None or self._rounds.done():
             self._rounds = asyncio.create_task(self._go_round())
@@ -76,11 +82,10 @@ class SessionPool:
         now_s = self.clock()
         works: list[tuple[Session, Work]] = []
         for session in list(self._sessions):
-            if session.is_gone(now_s):
-                gone_s = self.settings.gone_after_s
-                self._drop(session, ApiError(408, f"nothing came for {gone_s:g} s (gone_after_s): send audio, or a ping"))
-            elif work := session.due(now_s):
-                works.append((session, work))
+            with self._alone(session):
+                self._check(session, now_s)
+                if work := session.due(now_s):
+                    works.append((session, work))
         if not works:
             return
         try:
@@ -93,10 +98,28 @@ class SessionPool:
             return
         now_s = self.clock()
         for (session, work), done in zip(works, found, strict=True):
-            if isinstance(done, Exception):
-                self._drop(session, done)
-            else:
+            with self._alone(session):
+                if isinstance(done, Exception):
+                    raise done
                 session.give(work, done, now_s)
+                if self._meter is not None:
+                    self._meter(1000 * (now_s - work.since_s) if work.pcm else None, work.dropped / session.mover.sample_rate_hz)
+
+    def _check(self, session: Session, now_s: float) -> None:
+        """Raises ApiError (408) where a client has gone, or does not say what it reads."""
+        after_s = f"{self.settings.gone_after_s:g} s (gone_after_s)"
+        if session.is_gone(now_s):
+            raise ApiError(408, f"nothing came for {after_s}: send audio, or a ping")
+        if session.is_deaf(now_s):
+            raise ApiError(408, f'no pose was acknowledged for {after_s}: send {{"type": "ack", "time_s": ...}} of what is read')
+
+    @contextmanager
+    def _alone(self, session: Session) -> Iterator[None]:
+        """An error ends this session, and no other."""
+        try:
+            yield
+        except Exception as error:
+            self._drop(session, error)
 
     def _drop(self, session: Session, error: Exception) -> None:
         session.end(error)
@@ -109,7 +132,13 @@ class SessionPool:
             if self.settings.tick_s:
                 await asyncio.sleep(self.settings.tick_s)
             self._news.clear()
-            await self.round()
+            try:
+                await self.round()
+            except Exception as error:
+                # Without rounds nobody would move, and no place would ever be free again.
+                logger.exception("unforeseen error in a round of %d streams", len(self._sessions))
+                for session in list(self._sessions):
+                    self._drop(session, error)
 
     async def _run(self, function: Callable[..., T], *args: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)

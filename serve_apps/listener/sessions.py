@@ -8,6 +8,7 @@ what was dropped left out (`dropped_s` in all).
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,9 @@ from rapport.serve_apps.listener.tokens import SessionState, tail_text
 _BYTES = 2  # a sample
 # A client may be so far ahead of the clock, as one that plays a file is; one whose clock is a little fast gets no farther.
 _AHEAD_S = 30.0
+# A token costs the motion of all sessions some time, and a client some hundred kB of text.
+_TOKEN_S = 1.0
+_PONGS = 100  # to a client that acknowledges nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +114,11 @@ class Mover:
         shift_s = done.dropped_s
         done.poses = self.poses_at.push([pose._replace(time_s=pose.time_s + shift_s) for pose in poses] if shift_s else poses)
         if work.state and not work.finish:
-            done.state = {"type": "state", "token": self._token(), "samples": self.samples, "time_s": round(self.time_s, 6)}
+            done.state = {"type": "state", "token": self.token(), "samples": self.samples, "time_s": round(self.time_s, 6)}
         return done
 
-    def _token(self) -> str:
+    def token(self) -> str:
+        """All that is to be known of the session, as text."""
         last = self.poses_at.last
         state = SessionState(
             sample_rate_hz=self.sample_rate_hz,
@@ -155,9 +160,9 @@ def _concluded(mover: Mover, work: Work, poses: list[PoseFrame]) -> Done | Excep
 class Session:
     """The half that listens and tells, on the event loop."""
 
-    def __init__(self, mover: Mover, settings: StreamSettings, now_s: float, *, acks: bool = False) -> None:
-        """`now_s` is the time of a clock that `hear` and `due` go by too. With `acks` poses wait until those before them are read."""
-        self.mover, self._settings, self._acks = mover, settings, acks
+    def __init__(self, mover: Mover, settings: StreamSettings, now_s: float) -> None:
+        """`now_s` is the time of a clock that `hear` and `due` go by too."""
+        self.mover, self._settings = mover, settings
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Raises why the server has ended the session, once it has."""
         self._news = asyncio.Event()
@@ -170,9 +175,13 @@ class Session:
         self._unread: deque[PoseFrame] = deque(maxlen=max(1, round(settings.max_unread_s * mover.poses_at.rate_hz)))
         self._lost_frames = 0
         self._told_s = self._read_s = mover.time_s  # of the timeline: sent, and acknowledged
+        self._pongs = self._tokens = 0  # sent since the last acknowledgement
+        self._deaf_since_s: float | None = None  # since when a client that never acknowledged anything should have
+        self._acknowledges = False
         self._done, self._waited_s = Done(), 0.0
         self._state: dict[str, Any] | None = None
         self._state_s = 0.0  # the last pose that the token knows
+        self._packed_s = -math.inf  # when a token was last wanted of the model's thread
         # What the client wants and has not got yet; the end is wanted, then under way, then there.
         self._pong = self._wants_state = self._finishing = self._finished = self._over = False
 
@@ -198,6 +207,8 @@ class Session:
     def acknowledge(self, time_s: float, now_s: float) -> None:
         """The client has read the poses up to this time."""
         self._seen_s, self._read_s = now_s, max(self._read_s, min(time_s, self._told_s))
+        self._pongs = self._tokens = 0
+        self._acknowledges = True
         self._news.set()
 
     def wish(self, what: str, now_s: float) -> None:
@@ -213,6 +224,13 @@ class Session:
         self._seen_s = min(self._seen_s, now_s)  # a clock that went back
         return now_s - self._seen_s > self._settings.gone_after_s
 
+    def is_deaf(self, now_s: float) -> bool:
+        """Whether the client has got all that may be sent unread, and has not acknowledged anything, ever."""
+        if self._acknowledges or not self._is_behind:
+            return False
+        self._deaf_since_s = now_s if self._deaf_since_s is None else min(self._deaf_since_s, now_s)
+        return now_s - self._deaf_since_s > self._settings.gone_after_s
+
     def due(self, now_s: float) -> Work | None:
         """What is to be done now, if anything. It must be done, and `give` called, before the next is asked for."""
         if self._finished:
@@ -223,11 +241,14 @@ class Session:
             self._due_s = min(self._due_s, now_s + _AHEAD_S)
             overdue_s = now_s - self._due_s
             lost_s = overdue_s if overdue_s > self._patience_s else 0.0
-        if not (whole or lost_s or self._wants_state or self._finishing):
+        state = self._wants_state and self._may_pack(now_s)
+        if not (whole or lost_s or state or self._finishing):
             return None
-        work = Work(bytes(self._waiting[:whole]), self._dropped, lost_s, self._wants_state, self._finishing, self._since_s)
+        work = Work(bytes(self._waiting[:whole]), self._dropped, lost_s, state, self._finishing, self._since_s)
         del self._waiting[:whole]
-        self._dropped, self._wants_state, self._finished, self._since_s = 0, False, self._finishing, now_s
+        self._dropped, self._finished, self._since_s = 0, self._finishing, now_s
+        if state:
+            self._wants_state, self._packed_s = False, now_s
         return work
 
     def give(self, work: Work, done: Done, now_s: float) -> None:
@@ -250,32 +271,47 @@ class Session:
             self.ended.exception()  # or the loop would complain where nobody asks for it
 
     async def messages(self) -> AsyncIterator[dict[str, Any]]:
-        """What is to be sent, as it comes; ends with the motion."""
+        """What is to be sent, as it comes; ends with the motion.
+
+        What is between here and the client may queue without bound, and no sending waits for it. So nothing more is sent to a client that
+        has too much to acknowledge, but for the little that is left at the end.
+        """
         while True:
             await self._news.wait()
             self._news.clear()
-            # A token comes right after the poses that it knows, or a client that resumes would get some twice.
+            if self._is_behind and not self._over:
+                continue
+            # A token comes right after the poses that it knows, or a client that resumes would get some twice, or never.
             frames, state = self._readable(), self._state
             self._state = None
             if frames:
                 self._told_s = frames[-1].time_s
                 yield poses_message(frames, **self._facts())
-            if self._pong:
-                self._pong = False
-                yield {"type": "pong"}
             if state:
+                self._tokens += 1
                 self._news.set()
                 yield state
+            if self._pong and self._pongs < _PONGS:
+                self._pong = False
+                self._pongs += 1
+                yield {"type": "pong"}
             if self._over and not self._unread:
                 yield {"type": "finished", "time_s": round(self.mover.time_s, 6), "samples": self.mover.samples, **self._facts()}
                 return
 
     def _readable(self) -> list[PoseFrame]:
-        """The poses that may be sent."""
-        if self._acks and self._told_s - self._read_s > self._settings.max_unread_s:
-            return []
+        """The poses that are to be sent: all, or those that the token knows."""
         known = len(self._unread) if self._state is None else sum(frame.time_s <= self._state_s for frame in self._unread)
         return [self._unread.popleft() for _ in range(known)]
+
+    @property
+    def _is_behind(self) -> bool:
+        return self._told_s - self._read_s > self._settings.max_unread_s
+
+    def _may_pack(self, now_s: float) -> bool:
+        """Whether the client may have a token now."""
+        self._packed_s = min(self._packed_s, now_s)  # a clock that went back
+        return not (self._state or self._tokens or self._is_behind) and now_s - self._packed_s >= _TOKEN_S
 
     def _facts(self) -> dict[str, float]:
         done, waited_ms = self._done, 1000 * self._waited_s

@@ -16,12 +16,13 @@ class StreamSettings(Config):
     """How long audio waits for that of other streams, to move all of them in one product. 0 moves what is there."""
     max_waiting_s: float = Field(default=1.0, ge=0.1, le=60)
     """Audio that may wait in a stream; of more, the oldest is dropped."""
-    max_unread_s: float = Field(default=1.0, ge=0.1, le=60)
-    """Poses that may wait in a stream for a client that does not read them; of more, the oldest are dropped."""
+    max_unread_s: float = Field(default=1.0, ge=0.5, le=60)
+    """Poses that may be on the way to a client unacknowledged, and as many that may wait behind them; of more, the oldest are dropped."""
     lost_after_s: float = Field(default=0.25, ge=0.05, le=10)
     """Audio that is overdue by this much counts as lost: the pose is held, then left for the resting pose."""
     gone_after_s: float = Field(default=4.0, ge=0.5, le=600)
-    """A client of which nothing has come for this long, neither audio nor a message, loses its place."""
+    """A client of which nothing has come for this long, neither audio nor a message, loses its place. So does one that has never
+    acknowledged a pose, this long after it should have."""
     max_message_mib: float = Field(default=4.0, gt=0, le=16)
     """Longest message of a client; a resume token is the longest there is."""
 

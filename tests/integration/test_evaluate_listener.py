@@ -39,6 +39,17 @@ def test_all_systems_move_to_the_same_turns_with_every_seed(evaluated: dict, met
     assert metrics["systems"]["causal"]["figures"]["mae_deg"]["value"] == pytest.approx(means)
 
 
+def test_figures_are_told_fold_by_fold_with_their_spread(metrics: dict) -> None:
+    system = metrics["systems"]["causal"]
+    assert list(system["by_fold"]) == ["session1", "session2"]
+    for name in ("offset_removed_mae_deg", "correlation", "lagged_correlation"):
+        folds = [fold[name] for fold in system["by_fold"].values()]
+        seeds = [seed["figures"][name] for seed in system["by_seed"]]
+        assert system["over_folds"][name] == {"mean": pytest.approx(np.mean(folds)), "deviation": pytest.approx(np.std(folds, ddof=1))}
+        assert system["over_seeds"][name] == {"mean": pytest.approx(np.mean(seeds)), "deviation": pytest.approx(np.std(seeds, ddof=1))}
+    assert metrics["systems"]["mean pose"]["over_seeds"] == {}
+
+
 def test_figures_have_intervals_over_listeners_and_differences_from_every_rival(metrics: dict) -> None:
     for system in metrics["systems"].values():
         assert system["interval"]["unit"] == "group"

@@ -25,9 +25,7 @@ from rapport.serve_apps.listener.settings import MotionSettings, StreamSettings
 
 STREAM = "/v1/audio/head-motion/stream"
 PLACES = 60
-GONE_S = 10.0
-# The promise is five seconds; this computer may be busy with other tests.
-FREED_WITHIN_S = 5.0 + 15.0
+FREED_WITHIN_S = 5.0
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -40,7 +38,7 @@ def url(ray_cluster: dict[str, float], listener_model: Path) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     # Tests send as fast as they can, and a busy computer computes as late as it likes: neither is to count as loss here.
-    stream = StreamSettings(max_sessions=PLACES, gone_after_s=GONE_S, max_waiting_s=30, max_unread_s=30, lost_after_s=3)
+    stream = StreamSettings(max_sessions=PLACES, max_waiting_s=30, max_unread_s=30, lost_after_s=3)
     yield deploy("head_motion", Args(model=str(listener_model), endpoints=MotionSettings(stream=stream)), port=port, log_level="ERROR").url
     serve.shutdown()
 
@@ -67,10 +65,14 @@ async def begin(client: ClientConnection, **start: Any) -> dict[str, Any]:
 
 
 async def until(client: ClientConnection, kind: str) -> list[dict[str, Any]]:
-    """All messages up to one of this kind."""
-    messages = [json.loads(await client.recv())]
-    while messages[-1]["type"] not in (kind, "error"):
+    """All messages up to one of this kind, read and acknowledged."""
+    messages: list[dict[str, Any]] = []
+    while not messages or messages[-1]["type"] not in (kind, "error"):
         messages.append(json.loads(await client.recv()))
+        if messages[-1]["type"] == "poses":
+            # The end may have come meanwhile.
+            with contextlib.suppress(ConnectionClosed):
+                await client.send(json.dumps({"type": "ack", "time_s": messages[-1]["frames"][-1]["time_s"]}))
     return messages
 
 
@@ -158,15 +160,41 @@ def test_of_fifty_clients_half_vanish_and_the_others_do_not_notice(url: str, mod
 
     async def test() -> None:
         await asyncio.gather(*(talk(number) for number in range(50)))
-        await all_places_are_free()
 
-    async def all_places_are_free() -> None:
-        async def free() -> bool:
-            async with contextlib.AsyncExitStack() as stack:
-                clients = [await stack.enter_async_context(opened(url)) for _ in range(PLACES)]
-                return all([(await begin(client))["type"] == "started" for client in clients])
+    run(test())
 
-        assert await eventually(free, FREED_WITHIN_S)
+
+@pytest.mark.parametrize("way", ["reset", "hang"])
+def test_the_places_of_clients_that_vanish_are_free_within_five_seconds(url: str, way: str) -> None:
+    async def test() -> None:
+        clients: list[ClientConnection] = []
+        talking = asyncio.create_task(talk_on(clients))
+        for _ in range(PLACES):
+            client = await opened(url)
+            assert (await begin(client))["type"] == "started"
+            clients.append(client)
+        talking.cancel()
+        for client in clients:
+            # As a process that is killed, or a computer that sleeps: no farewell, and of the latter no sign at all.
+            client.transport.abort() if way == "reset" else client.transport.pause_reading()
+        try:
+            assert await eventually(all_places_are_free, FREED_WITHIN_S)
+        finally:
+            for client in clients:
+                client.transport.abort()
+
+    async def talk_on(clients: list[ClientConnection]) -> None:
+        while True:
+            for client in clients:
+                await client.send('{"type": "ping"}')
+            await asyncio.sleep(0.5)
+
+    async def all_places_are_free() -> bool:
+        async with contextlib.AsyncExitStack() as stack:
+            late = [await stack.enter_async_context(opened(url)) for _ in range(PLACES)]
+            with contextlib.suppress(ConnectionClosed):  # one that was refused
+                return all([(await begin(client))["type"] == "started" for client in late])
+        return False
 
     run(test())
 
@@ -205,7 +233,8 @@ def test_silence_and_a_client_that_does_not_read_leave_memory_as_it_was(url: str
     async def test() -> None:
         async with opened(url) as silent, opened(url) as deaf:
             await begin(silent)
-            await begin(deaf, acks=True)
+            await begin(deaf)
+            await deaf.send('{"type": "ack", "time_s": 0}')
             reading = asyncio.create_task(until(silent, "finished"))
             before_mib = 0.0
             # Ten minutes of sound, a good deal quicker than it was spoken.

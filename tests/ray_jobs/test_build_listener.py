@@ -1,5 +1,6 @@
 """Turns, features and poses as a user builds them."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,21 @@ def test_what_is_built_is_found_again_and_other_features_are_built_beside_it(bui
     slow = build(root, front_end={"kind": "causal", "frame_rate_hz": 25})
     assert slow["folder"] != built["folder"]
     assert slow["frames"] < built["frames"]
+
+
+def test_a_turn_that_is_not_prepared_is_named_among_the_dropped(built, root, monkeypatch):
+    lost = read_turns(built["folder"]).turns[0].turn_id
+    corpus = open_prepared(find_prepared(str(root), "iemocap"))
+    places = {name: place for name, place in corpus.places.items() if name != lost}
+    less = replace(corpus, rows=[row for row in corpus.rows if row.utterance_id != lost], places=places)
+    monkeypatch.setattr("rapport.datasets.prepared.open_prepared", lambda path: less)
+    result = build(root, front_end={"kind": "causal", "frame_rate_hz": 40})
+    index = read_turns(result["folder"])
+    assert result["turns"] == len(index.turns) == built["turns"] - 1
+    assert result["dropped"] == index.reasons == {**built["dropped"], "not_prepared": 1}
+    (dropped,) = (dropped for dropped in index.dropped if dropped.reason == "not_prepared")
+    assert dropped.turn_id == lost
+    assert corpus.path in dropped.message
 
 
 def test_too_many_turns_without_motion_fail_the_build(built, root):

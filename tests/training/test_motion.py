@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from rapport.core.errors import RapportError
+from rapport.models.listener.heads import Motion
 from rapport.models.listener.model import HeadMotionModel
 from rapport.training.checkpoint import load_checkpoint
 from rapport.training.motion import MotionData, MotionProgress, plateau_factor, train_motion, unexplained
 from rapport.training.motion_config import MotionConfig, PlateauConfig
-from rapport.training.motion_evaluation import motion_figures
+from rapport.training.motion_evaluation import judged, motion_figures
 from rapport.training.report import Report
 from rapport.training.weights import learned
 from tests.training.toy_motion import planted_data, planted_turns, toy_config, toy_model
@@ -122,6 +123,17 @@ def test_a_loss_that_is_no_number_ends_the_training_before_it_is_saved(tmp_path)
     with pytest.raises(RapportError, match=r"loss is nan.*optim\.lr"):
         train_motion(model, planted_data(), toy_config(save_every_steps=1), report=Saver(tmp_path))
     assert not (tmp_path / "state.json").exists()
+
+
+@pytest.mark.parametrize(("kind", "own"), [("faithful", True), ("lstm", True), ("lstm_linear", False)])
+def test_only_published_networks_are_judged_without_the_limits(kind, own):
+    settings: dict[str, Any] = {
+        "network": {"kind": kind, "lstm_linear": {"width": 16}},
+        "head": {"kind": "point"},
+        "limits": {"angles_deg": (1, 1, 1)},
+    }
+    motion = Motion(torch.full((4, 3), 62.0), None)
+    assert (judged(toy_model(**settings), motion) == (62 if own else 1)).all()
 
 
 @pytest.mark.parametrize("kind", ["faithful", "lstm", "lstm_linear"])

@@ -65,6 +65,14 @@ def test_the_report_tells_what_was_scored_and_what_was_drawn_again(report):
     assert len(report["curves"]["spectra"]["truth_yaw"]) == len(report["curves"]["spectra"]["frequencies_hz"])
 
 
+def test_figures_of_some_groups_are_those_of_their_turns_alone():
+    some, alone = pairs(follower), MotionTally(RATE, ("loudness",))
+    alone.add([pair for pair in some if pair.group in ("fold 1", "fold 3")])
+    found = tally(follower).figures_of({"fold 1", "fold 3"})
+    assert found == pytest.approx({name: figure["value"] for name, figure in alone.report(resamples=2)["figures"].items()})
+    assert tally(follower).figures_of({"fold 9"}) == {}
+
+
 def test_the_planted_lag_behind_the_speaker_is_recovered(report):
     figures = report["figures"]
     for name in ("loudness_pitch_lag_s", "truth_loudness_pitch_lag_s"):

@@ -44,12 +44,11 @@ function drawHeads(dense = quality) {
 }
 function tint(m) { const hex = style(`--motion-${m}`); return [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16)); }
 
-// ---- strips: loudness, the three angles, latency, one below the other on one axis of time
+// ---- strips: loudness and the three angles, one below the other on one axis of time
 function strips() {
   const narrow = under.clientWidth < 640, rows = [];
   if (data.peaks) rows.push({ kind: "sound", height: 46 });
   data.rotations.forEach((_, a) => rows.push({ kind: "angle", a, height: narrow ? 96 : 112 }));
-  if (data.latency_ms) rows.push({ kind: "latency", height: 64 });
   let top = 4;
   for (const row of rows) { row.top = top; top += row.height + 8; }
   return { rows, height: top + AXIS };
@@ -91,7 +90,7 @@ function drawStrips() {
     row.bounds = row.kind === "angle" ? bounds[row.a] : [0, 1];
     // The caption has the top to itself.
     row.y = (v) => row.top + row.height - (row.height - (row.kind === "angle" ? 22 : 0)) * (v - row.bounds[0]) / (row.bounds[1] - row.bounds[0]);
-    ({ sound: drawSound, angle: drawAngle, latency: drawLatency })[row.kind](pen, row);
+    ({ sound: drawSound, angle: drawAngle })[row.kind](pen, row);
   }
   drawSeconds(pen);
   drawOver();
@@ -151,19 +150,6 @@ function drawAngle(pen, row) {
     }
   });
   caption(pen, row, data.rotations[row.a].name, data.rotations[row.a].meaning);
-}
-function drawLatency(pen, row) {
-  const values = data.latency_ms, most = values.reduce((top, v) => Math.max(top, v ?? 0), 1e-3), thick = Math.max(1, wide() / (span() * rate) - 0.5);
-  row.bounds = [0, most * 1.35];
-  frame(pen, row);
-  pen.textAlign = "right"; pen.textBaseline = "middle"; pen.fillStyle = style("--soft");
-  pen.fillText(`${most.toPrecision(2)} ms`, GUTTER - 5, row.y(most));
-  clipped(pen, row, () => {
-    pen.fillStyle = style("--soft"); pen.globalAlpha = 0.7;
-    values.forEach((v, k) => { if (v !== null) pen.fillRect(xOf((k + 1) / rate) - thick, row.y(v), thick, row.y(0) - row.y(v)); });
-    pen.globalAlpha = 1;
-  });
-  caption(pen, row, "latency", "of each frame");
 }
 function drawSeconds(pen) {
   const bottom = layout.height - AXIS, step = nice(span(), Math.max(3, wide() / 110));

@@ -59,6 +59,7 @@ async function talk() {
     setTalking(true);
     draw();
   } catch (error) {
+    if (error.wantsKey) show("key-form", true);
     fail(error.message);
   } finally {
     $("talk").disabled = false;

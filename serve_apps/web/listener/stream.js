@@ -1,7 +1,8 @@
 // The microphone, and the WebSocket that answers it with poses.
 
 const PIECE_S = 0.02;
-const ACK_S = 0.25; // between two acknowledgements
+const ACK_S = 0.25; // between two acknowledgements, of which the server wants some a second
+const PING_MS = 1000; // a microphone that is switched off gives no sound, and the server would take the page for gone
 const RATES_HZ = [8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000];
 
 // Begins to stream; calls poses(message), level(peak), and at the end end(problem), where there is one. Gives {stop}.
@@ -13,14 +14,18 @@ export async function openStream(wishes, { poses, level, end }) {
   const sound = await navigator.mediaDevices.getUserMedia({ audio: { autoGainControl: false, noiseSuppression: false } })
     .catch((error) => { throw new Error(`no microphone: ${error.message}`); });
   const context = new AudioContext();
-  let socket = null, ended = false;
+  let socket = null, pings = 0, ended = false;
 
-  function finish(problem) {
-    if (ended) return;
+  function release() {
     ended = true;
+    clearInterval(pings);
     sound.getTracks().forEach((track) => track.stop());
     context.close();
     if (socket?.readyState <= WebSocket.OPEN) socket.close();
+  }
+  function finish(problem) {
+    if (ended) return;
+    release();
     end(problem);
   }
 
@@ -29,34 +34,36 @@ export async function openStream(wishes, { poses, level, end }) {
     await context.audioWorklet.addModule("assets/microphone.js");
     const samples = Math.round(PIECE_S * context.sampleRate);
     const collector = new AudioWorkletNode(context, "collector", { numberOfOutputs: 0, processorOptions: { samples } });
-    socket = await connected({ type: "start", sample_rate_hz: context.sampleRate, acks: true, ...wishes }, poses, finish);
+    socket = await connected({ type: "start", sample_rate_hz: context.sampleRate, ...wishes }, poses, finish);
     collector.port.onmessage = ({ data }) => {
       level(data.peak);
       if (socket.readyState === WebSocket.OPEN && !ended) socket.send(data.pcm);
     };
     context.createMediaStreamSource(sound).connect(collector);
+    pings = setInterval(() => { if (socket.readyState === WebSocket.OPEN) socket.send('{"type": "ping"}'); }, PING_MS);
   } catch (error) {
-    ended = true;
-    sound.getTracks().forEach((track) => track.stop());
-    context.close();
+    if (!ended) release();
     throw error;
   }
   return { stop: () => finish() };
 }
 
-// The socket once the server has begun.
+// The socket once the server has begun. Before that the promise tells what is wrong, after it finish(problem): one of them, once.
 function connected(start, poses, finish) {
   const url = new URL("v1/audio/head-motion/stream", location.href);
   url.protocol = url.protocol.replace("http", "ws");
   const key = sessionStorage.getItem("rapport-key");
   const socket = new WebSocket(url, ["rapport", ...(key ? [`openai-insecure-api-key.${key}`] : [])]);
   socket.binaryType = "arraybuffer";
-  let acknowledged = 0, opened = false, problem = null;
+  let acknowledged = 0, opened = false, started = false, problem = null;
   return new Promise((resolve, reject) => {
     socket.onopen = () => { opened = true; socket.send(JSON.stringify(start)); };
     socket.onmessage = ({ data }) => {
       const message = JSON.parse(data);
-      if (message.type === "started") resolve(socket);
+      if (message.type === "started") {
+        started = true;
+        resolve(socket);
+      }
       if (message.type === "error") problem = { message: message.error.message };
       if (message.type !== "poses") return;
       poses(message);
@@ -68,8 +75,8 @@ function connected(start, poses, finish) {
     socket.onclose = () => {
       // What a refused connection was refused for, the browser does not tell.
       problem ??= opened ? { message: "the server has ended the connection" } : { message: "the server refused the connection", wantsKey: true };
-      reject(new Error(problem.message));
-      finish(problem);
+      if (started) finish(problem);
+      else reject(Object.assign(new Error(problem.message), problem));
     };
   });
 }

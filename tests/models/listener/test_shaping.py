@@ -60,6 +60,21 @@ def test_poses_stay_within_the_angles_and_the_speed() -> None:
     assert np.abs(np.diff(poses, axis=0, prepend=np.zeros((1, 3)))).max() <= 3 + 1e-9
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("broken", [math.nan, math.inf, -math.inf, 1.7e308])
+def test_a_mean_that_is_no_number_is_forgotten_at_once(kind: str, broken: float) -> None:
+    config = ListenerConfig(smoothing=SmoothingConfig.model_validate({"kind": kind}))
+    shaper, steady = (MotionShaper(config, (1.0, 2.0, 3.0), (0, 0, 0)) for _ in range(2))
+    for _ in range(40):
+        before = shaper((5.0, 6.0, 7.0))
+        assert steady((5.0, 6.0, 7.0)) == before
+    assert shaper((broken, 6.0, 7.0)) == pytest.approx(before, abs=0.1)
+    for _ in range(90):
+        after, expected = shaper((-4.0, 3.0, 2.0)), steady((-4.0, 3.0, 2.0))
+    assert after == pytest.approx(expected, abs=0.01)
+    ShaperState.model_validate_json(shaper.state.model_dump_json())
+
+
 def test_a_pose_is_held_and_then_left_for_the_resting_pose() -> None:
     config = ListenerConfig(smoothing=SmoothingConfig(kind="none"), idle=IdleConfig(hold_s=0.5, decay_s=1.0))
     shaper = MotionShaper(config, (1.0, 2.0, 3.0), (0, 0, 0))

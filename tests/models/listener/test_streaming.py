@@ -216,9 +216,19 @@ def test_a_forged_token_moves_no_head_beyond_its_limits() -> None:
     stream = MotionStream(make_model())
     stream.push(SPEECH[:20_000])
     facts, arrays = unpack(stream.state(), {"tail": stream._features.tail, "memory": stream._memory.values})
-    far = facts.shaper.model_copy(update={"last": (1e300, 0.0, 0.0), "smoother": ((1e300, 0.0, 0.0),) * 2})
-    stream.restore(pack(facts.model_copy(update={"shaper": far}), {name: array + 1e30 for name, array in arrays.items()}))
+
+    def forged(angle: float, memory: float) -> bytes:
+        far = facts.shaper.model_copy(update={"last": (angle, 0.0, 0.0), "smoother": ((angle, 0.0, 0.0),) * 2})
+        return pack(facts.model_copy(update={"shaper": far}), {name: array + memory for name, array in arrays.items()})
+
+    before = stream.state()
+    for angle, memory in ((1e300, 0.0), (-1e10, 0.0), (0.0, 3e38), (0.0, -1e10)):
+        with pytest.raises(RapportError, match="token"):
+            stream.restore(forged(angle, memory))
+    assert stream.state() == before
+    stream.restore(forged(9e8, 9e8))
     motion = angles(stream.push(SPEECH[20_000:]))
+    assert np.isfinite(motion).all()
     assert (np.abs(motion) <= stream.model.config.limits.angles_deg).all()
 
 

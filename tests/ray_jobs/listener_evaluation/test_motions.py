@@ -1,7 +1,10 @@
 """What is given for each turn, by models and by what needs no listening."""
 
+from typing import Any
+
 import numpy as np
 import pytest
+import torch
 
 from rapport.core.audio import SAMPLE_RATE_HZ
 from rapport.datasets.listener.build import MotionStore, open_motion
@@ -15,6 +18,7 @@ from rapport.ray_jobs.listener_evaluation.voice import PLANTED, SIGNALS, voice_s
 from rapport.training.motion_metrics import MotionTally
 from rapport.training.motion_pairs import MotionPair
 from tests.ray_jobs.listener_evaluation.conftest import Toy
+from tests.ray_jobs.listener_evaluation.toy import make_model
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +50,21 @@ def test_relative_motion_is_counted_from_the_mean_pose_of_the_training_turns(sub
     assert all(np.abs(given[kind][turn] - given["heard"][turn]).max() > 0.05 for kind in ("drawn", "silence", "other_voice"))
     again = model_motions(folder, store, fold, middle, ("drawn",), seed=0)
     assert all(np.array_equal(again["drawn"][turn], given["drawn"][turn]) for turn in fold.test)
+
+
+def test_a_published_network_is_judged_by_its_own_motion(fold: Fold, store: MotionStore, toy: Toy) -> None:
+    settings: dict[str, Any] = {"network": {"kind": "faithful"}, "head": {"kind": "point"}, "normalise": False, "pose": "absolute"}
+    settings["limits"] = {"angles_deg": (0.01, 0.01, 0.01)}
+    folder = make_model(toy.root, "published", toy.features, **settings)
+    model = from_pretrained(folder)
+    given = model_motions(folder, store, fold, np.zeros(3), ("heard",), seed=0)["heard"]
+    for turn in fold.test:
+        features, _ = store.get(turn)
+        with torch.no_grad():
+            told = model(torch.from_numpy(features).double()[None], torch.tensor([len(features)])).mean[0]
+        assert np.allclose(given[turn], told, atol=1e-4)
+        assert np.abs(given[turn]).max() > 0.02
+        assert np.abs(model.predict_features(features)).max() <= 0.01, "what is given stays within the limits"
 
 
 def test_baselines_know_what_they_may_know(fold: Fold, store: MotionStore) -> None:

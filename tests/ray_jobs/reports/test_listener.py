@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from rapport.models.listener.config import ListenerConfig
+from rapport.ray_jobs.listener_evaluation.outputs import spread_over
 from rapport.ray_jobs.reports.listener import Figure, best, figure_range, figure_value, is_better, listener_page, verdict
 from rapport.ray_jobs.reports.listener_card import listener_card
 from rapport.ray_jobs.reports.model_card import training_data
@@ -35,6 +36,8 @@ def metrics() -> dict[str, Any]:
             tallies[name].add([pair])
             pairs[name].append((truth, motion))
     first = next(iter(KINDS))
+    folds = {"session1": {"listener 0"}, "session2": {"listener 1", "listener 2"}}
+    by_fold = {name: {session: tallies[name].figures_of(listeners) for session, listeners in folds.items()} for name in KINDS}
     systems = {
         name: {
             "kind": kind,
@@ -42,6 +45,9 @@ def metrics() -> dict[str, Any]:
             "model": f"/models/{kind}" if kind == "model" else None,
             **tallies[name].report(resamples=50),
             "by_seed": [],
+            "by_fold": by_fold[name],
+            "over_folds": spread_over(list(by_fold[name].values())),
+            "over_seeds": {"correlation": {"mean": 0.5, "deviation": 0.123}} if kind == "model" else {},
             "published": dict(published_scores(pairs[name])),
         }
         for name, kind in KINDS.items()
@@ -53,7 +59,7 @@ def metrics() -> dict[str, Any]:
         "turns": 8,
         "seconds": 40.0,
         "listeners": 3,
-        "repeats": 1,
+        "repeats": 2,
         "frame_rate_hz": RATE_HZ,
         "latency_s": 0.04,
         "relative": True,
@@ -102,6 +108,9 @@ def test_the_page_tells_everything_and_needs_nothing_from_elsewhere(metrics: dic
         "listener 2",
         "In the terms of the published table",
         "what control does",
+        "Variance, to the truth's",
+        "deviation over folds",
+        "0.12",
     ):
         assert part in text, part
     assert words.links == ["turns/00.html"]
@@ -122,11 +131,11 @@ def test_curves_are_drawn_of_what_moves_and_beside_the_truth(metrics: dict[str, 
 def test_a_page_without_groups_planted_lags_and_rivals_is_whole(metrics: dict[str, Any]) -> None:
     alone = copy.deepcopy(metrics)
     first = alone["about"]["first"]
-    alone["systems"] = {first: {**alone["systems"][first], "per_group": {}}}
+    alone["systems"] = {first: {**alone["systems"][first], "per_group": {}, "by_fold": {}, "over_folds": {}, "over_seeds": {}}}
     alone["about"]["systems"], alone["differences"], alone["planted"] = [first], {}, None
     text = re.sub(r"\s+", " ", Words(listener_page(alone, [])).text)
     assert "was compared with nothing" in text
-    assert not {"The lags that were planted", "Listener by listener", "less each other"} & set(text.split("  "))
+    assert not [part for part in ("The lags that were planted", "Listener by listener", "less each other", "Fold by fold") if part in text]
 
 
 def test_better_is_what_the_figure_says() -> None:
@@ -166,8 +175,7 @@ def test_the_card_has_front_matter_a_table_and_the_limits(metrics: dict[str, Any
     assert front["datasets"] == ["iemocap"]
     assert {m["type"] for m in front["model-index"][0]["results"][0]["metrics"]} == {"mae", "pearsonr"}
     rows = [line for line in card.splitlines() if line.startswith("| ") and "Correlation at the best lag" in line]
-    assert len(rows) == 1
-    assert rows[0].count("|") == 6
+    assert [row.count("|") for row in rows] == [6, 7], "of all systems, and fold by fold"
     for part in (
         "causal/fold-session1-seed-0",
         "**made**",
@@ -175,6 +183,11 @@ def test_the_card_has_front_matter_a_table_and_the_limits(metrics: dict[str, Any
         "so <so>",
         "| parameters | 1,234 |",
         "rest on 3",
+        "Variance, to the truth's |",
+        "| figure | session1 | session2 | mean | deviation over folds | over seeds |",
     ):
         assert part in card, part
+    folds = metrics["systems"]["mo<del>"]["by_fold"].values()
+    told = [f"{fold['correlation']:.2f}" for fold in folds] + [f"{np.mean([fold['correlation'] for fold in folds]):.2f}"]
+    assert f"| Correlation | {' | '.join(told)} |" in card
     assert verdict(metrics)["offset_removed_mae_deg"]["better"] == ["mo<del> (hears silence)", "mean pose"]

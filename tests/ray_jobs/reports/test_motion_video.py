@@ -60,15 +60,6 @@ def test_film_lasts_as_long_as_speech_that_outlasts_the_motion():
     assert len(pictures(film)) == 10
 
 
-def test_mean_pose_can_be_taken_off():
-    far = {"truth": 0 * nod() + (20.0, -25.0, -60.0)}
-    plain, centred = (pictures(motion_mp4(far, 30, centred=c, frames_per_s=2, head_px=SMALL))[0] for c in (False, True))
-    (rest,) = pictures(motion_mp4({"truth": 0 * nod()[:1]}, 30, frames_per_s=2, head_px=SMALL))
-    heads = slice(16, 70)
-    assert np.abs(centred - rest)[heads].mean() < 1
-    assert np.abs(plain - rest)[heads].mean() > 5
-
-
 def test_gif_keeps_the_pace_of_the_motion_and_repeats():
     film = Image.open(io.BytesIO(motion_gif({"truth": nod()}, 30, frames_per_s=12, head_px=SMALL)))
     frames = [(frame.info["duration"], np.asarray(frame.convert("RGB"), int)) for frame in ImageSequence.Iterator(film)]

@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from rapport.core.audio import from_pcm16, load_speech
+from rapport.core.errors import RapportError
 from rapport.core.pose import resample
 from rapport.models.listener.config import ListenerConfig
 from rapport.models.listener.model import HeadMotionModel
@@ -214,6 +215,13 @@ def test_one_client_too_many_is_told_when_to_come_back(listener_model) -> None:
             assert first.receive_json()["type"] == "finished"
             first.receive()
         assert stream(client, [])[-1]["code"] == 1000, "its place is free again"
+
+
+def test_a_model_whose_tokens_are_longer_than_a_message_is_not_loaded(listener_model) -> None:
+    with pytest.raises(RapportError, match=r"resume tokens of this model .*max_message_mib is 0\.01: set it to 0\.\d+ or more") as caught:
+        MotionEngine(str(listener_model), StreamSettings(max_message_mib=0.01))
+    wanted = float(str(caught.value).split("set it to ")[1].split()[0])
+    MotionEngine(str(listener_model), StreamSettings(max_message_mib=wanted))
 
 
 def test_who_says_nothing_loses_the_place(listener_model) -> None:

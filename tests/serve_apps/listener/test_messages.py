@@ -7,7 +7,7 @@ from rapport.serve_apps.listener.messages import Ack, close_code, error_message,
 
 def test_a_start_has_defaults() -> None:
     start = read_start('{"type": "start"}')
-    assert (start.sample_rate_hz, start.rate_hz, start.seed, start.acks, start.token) == (16_000, None, None, False, None)
+    assert (start.sample_rate_hz, start.rate_hz, start.seed, start.token) == (16_000, None, None, None)
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,58 @@ def test_an_error_that_nobody_foresaw_ends_the_sessions_of_the_round_alone(motio
     asyncio.run(test())
 
 
+@pytest.mark.parametrize("method", ["due", "give", "is_gone"])
+def test_an_error_in_a_session_ends_it_alone(motion_model, pcm, monkeypatch, method: str) -> None:
+    async def test() -> None:
+        pool = SessionPool(motion_model, StreamSettings(tick_s=0.05))
+        hit, spared = await pool.open(START), await pool.open(START)
+        monkeypatch.setattr(hit, method, lambda *given: 1 / 0)
+        for session in (hit, spared):
+            session.hear(pcm(0.2), pool.clock())
+        await pool.round()
+        assert isinstance(hit.ended.exception(), ZeroDivisionError)
+        assert (await anext(aiter(spared.messages())))["frames"]
+        pool.close(spared)
+
+    asyncio.run(test())
+
+
+def test_an_error_in_a_round_ends_its_sessions_and_the_next_ones_move(motion_model, pcm, monkeypatch, caplog) -> None:
+    async def test() -> None:
+        pool = SessionPool(motion_model, StreamSettings(tick_s=0))
+        with monkeypatch.context() as patch:
+            patch.setattr(pool, "round", lambda: 1 / 0)
+            hit = await pool.open(START)
+            with pytest.raises(ZeroDivisionError):
+                await asyncio.wait_for(asyncio.shield(hit.ended), 60)
+        session = await pool.open(START)
+        session.hear(pcm(0.3), pool.clock())
+        assert (await asyncio.wait_for(anext(aiter(session.messages())), 60))["frames"]
+        pool.close(session)
+
+    asyncio.run(test())
+
+
+def test_what_moves_cost_is_told(motion_model, pcm) -> None:
+    now_s = 50.0
+    told: list[tuple[float | None, float]] = []
+
+    async def test() -> None:
+        nonlocal now_s
+        settings = StreamSettings(max_waiting_s=1, tick_s=0.05)
+        pool = SessionPool(motion_model, settings, clock=lambda: now_s, meter=lambda *told_now: told.append(told_now))
+        session = await pool.open(START)
+        session.hear(pcm(1.5), now_s)
+        now_s += 0.01
+        await pool.round()
+        session.wish("state", now_s)
+        await pool.round()
+        pool.close(session)
+
+    asyncio.run(test())
+    assert told == [(pytest.approx(10), pytest.approx(0.5)), (None, 0)]
+
+
 def test_rounds_end_with_the_last_session_and_begin_with_the_next(motion_model, pcm) -> None:
     async def test() -> None:
         pool = SessionPool(motion_model, StreamSettings(tick_s=0))

@@ -22,7 +22,7 @@ class Client:
     def __init__(self, model, *, settings: StreamSettings | None = None, now_s: float = 100.0, **start: Any) -> None:
         self.now_s = now_s
         asked = Start.model_validate({"type": "start", **start})
-        self.session = Session(Mover(model, asked), settings or StreamSettings(max_unread_s=60), now_s, acks=asked.acks)
+        self.session = Session(Mover(model, asked), settings or StreamSettings(max_unread_s=60), now_s)
         self.messages: list[dict[str, Any]] = []
 
     async def round(self, passed_s: float = 0.0) -> None:
@@ -281,9 +281,9 @@ def test_a_client_that_does_not_read_loses_the_oldest_poses(motion_model, pcm) -
     run(test())
 
 
-def test_with_acks_no_more_is_sent_than_is_read(motion_model, pcm) -> None:
+def test_no_more_is_sent_than_is_read(motion_model, pcm) -> None:
     async def test() -> None:
-        client = Client(motion_model, settings=StreamSettings(max_unread_s=1.0), acks=True)
+        client = Client(motion_model, settings=StreamSettings(max_unread_s=1.0))
         for _ in range(50):
             await client.say(pcm(0.1))
             await client.read()
@@ -293,6 +293,131 @@ def test_with_acks_no_more_is_sent_than_is_read(motion_model, pcm) -> None:
         await client.read()
         assert client.poses[-1, 0] > 4.9
         assert len(client.poses) < 70
+
+    run(test())
+
+
+def test_a_client_that_reads_nothing_is_sent_neither_tokens_nor_pongs(motion_model, pcm) -> None:
+    async def test() -> None:
+        client = Client(motion_model, settings=StreamSettings(max_unread_s=1.0))
+        for _ in range(100):
+            client.session.wish("state", client.now_s)
+            client.session.wish("ping", client.now_s)
+            await client.say(pcm(0.1))
+            await client.read()
+        kinds = [message["type"] for message in client.messages]
+        assert kinds.count("state") == 1
+        assert kinds.count("pong") <= 15
+        sent = len(kinds)
+        for _ in range(2):
+            client.session.acknowledge(client.poses[-1, 0], client.now_s)
+            await client.read()
+            await client.round()
+            await client.read()
+        assert {message["type"] for message in client.messages[sent:]} == {"poses", "pong", "state"}
+
+    run(test())
+
+
+def test_a_client_without_audio_is_not_sent_pongs_without_end(motion_model) -> None:
+    async def test() -> None:
+        client = Client(motion_model)
+        for _ in range(300):
+            client.session.wish("ping", client.now_s)
+            client.session.wish("state", client.now_s)
+            await client.round(1.0)
+            await client.read()
+        assert [message["type"] for message in client.messages].count("pong") == 100
+        assert [message["type"] for message in client.messages].count("state") == 1
+        client.session.acknowledge(0, client.now_s)
+        client.session.wish("ping", client.now_s)
+        await client.read()
+        assert client.messages[-1] == {"type": "pong"}
+
+    run(test())
+
+
+def test_a_token_is_packed_once_a_second_at_most(motion_model, pcm, monkeypatch) -> None:
+    async def test() -> None:
+        client = Client(motion_model)
+        packed: list[float] = []
+        token = client.session.mover.token
+        monkeypatch.setattr(client.session.mover, "token", lambda: packed.append(client.now_s) or token())
+        for _ in range(50):
+            client.session.wish("state", client.now_s)
+            await client.say(pcm(0.1))
+            await client.read()
+            client.session.acknowledge(client.now_s, client.now_s)
+        assert len(packed) == 5
+        assert min(np.diff(packed)) >= 1
+
+    run(test())
+
+
+def test_a_token_waits_with_the_poses_that_it_knows(motion_model, pcm) -> None:
+    data = pcm(6.0, 4)
+
+    async def test() -> None:
+        roomy = StreamSettings(max_waiting_s=10, max_unread_s=10)
+        straight, client = Client(motion_model, settings=roomy), Client(motion_model, settings=StreamSettings(max_unread_s=1.0))
+        await straight.say(data)
+        straight.session.wish("finish", straight.now_s)
+        await straight.round()
+        await straight.read()
+        await client.say(data[:16_000])
+        client.session.wish("state", client.now_s)
+        work = client.session.due(client.now_s)
+        # The client falls behind while the token is made.
+        assert work is not None
+        (done,) = move([(client.session.mover, work)])
+        client.session._told_s += 5
+        assert not isinstance(done, Exception)
+        client.session.give(work, done, client.now_s)
+        await client.read()
+        assert client.messages == []
+        client.session.acknowledge(9, client.now_s)
+        await client.read()
+        assert [message["type"] for message in client.messages] == ["poses", "state"]
+        state = client.last("state")
+        resumed = Client(motion_model, token=state["token"], settings=roomy)
+        await resumed.say(data[2 * state["samples"] :])
+        resumed.session.wish("finish", resumed.now_s)
+        await resumed.round()
+        await resumed.read()
+        assert np.abs(np.concatenate([client.poses, resumed.poses]) - straight.poses).max() < 1e-5
+
+    run(test())
+
+
+def test_after_the_end_was_asked_for_nothing_waits_to_be_read(motion_model, pcm) -> None:
+    async def test() -> None:
+        client = Client(motion_model, settings=StreamSettings(max_unread_s=1.0))
+        for _ in range(20):
+            await client.say(pcm(0.1))
+            await client.read()
+        assert client.poses[-1, 0] < 1.2
+        client.session.wish("finish", client.now_s)
+        await client.round()
+        await client.read()
+        assert client.messages[-1]["type"] == "finished"
+        assert client.poses[-1, 0] > 1.9
+
+    run(test())
+
+
+def test_who_never_acknowledges_is_deaf_and_who_stalls_is_not(motion_model, pcm) -> None:
+    async def test() -> None:
+        for acknowledges in (False, True):
+            client = Client(motion_model, settings=StreamSettings(max_unread_s=1.0, gone_after_s=4))
+            found = []
+            for _ in range(80):
+                await client.say(pcm(0.1))
+                await client.read()
+                if acknowledges and client.now_s < 100.5:
+                    client.session.acknowledge(client.poses[-1, 0], client.now_s)
+                found.append(client.session.is_deaf(client.now_s))
+            assert found == sorted(found)
+            assert sum(found) == (pytest.approx(28, abs=3) if not acknowledges else 0)
 
     run(test())
 

@@ -10,10 +10,11 @@ import soundfile
 
 from rapport.core.errors import RapportError
 from rapport.core.pose import ROTATIONS
+from rapport.core.voice_signals import heard
 from rapport.datasets.corpora import iemocap as corpus
 from rapport.datasets.listener.mocap import parse_motion
 from rapport.datasets.listener.turns import ListenerTurn, index_turns
-from rapport.datasets.synthetic.head_motion import GAINS, LAGS_S, MOTION_RATE_HZ, POSE_SPREAD_DEG, heard, listening
+from rapport.datasets.synthetic.head_motion import GAINS, LAGS_S, MOTION_RATE_HZ, POSE_SPREAD_DEG, listening
 from rapport.datasets.synthetic.layouts import iemocap
 from rapport.datasets.synthetic.plan import Request
 from rapport.datasets.synthetic.studio import Studio
