@@ -342,7 +342,12 @@ def test_a_token_is_packed_once_a_second_at_most(motion_model, pcm, monkeypatch)
         client = Client(motion_model)
         packed: list[float] = []
         token = client.session.mover.token
-        monkeypatch.setattr(client.session.mover, "token", lambda: packed.append(client.now_s) or token())
+
+        def pack() -> str:
+            packed.append(client.now_s)
+            return token()
+
+        monkeypatch.setattr(client.session.mover, "token", pack)
         for _ in range(50):
             client.session.wish("state", client.now_s)
             await client.say(pcm(0.1))
