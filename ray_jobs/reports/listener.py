@@ -120,10 +120,10 @@ def in_order(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def verdict(metrics: Mapping[str, Any]) -> dict[str, dict[str, list[str]]]:
-    """For each figure of `VERDICT` the baselines and controls that the first system is `better` and `worse` than with an interval that
-    does not hold zero, and those of which neither can be said (`open`)."""
+    """For each figure of `VERDICT` the other models, baselines and controls that the first system is `better` and `worse` than with an
+    interval that does not hold zero, and those of which neither can be said (`open`)."""
     found: dict[str, dict[str, list[str]]] = {}
-    rivals = [name for name, system in in_order(metrics).items() if system["kind"] in ("baseline", "control")]
+    rivals = [name for name, system in in_order(metrics).items() if system["kind"] in ("model", "baseline", "control")]
     for key in VERDICT:
         sides: dict[str, list[str]] = {"better": [], "worse": [], "open": []}
         for name in rivals:
