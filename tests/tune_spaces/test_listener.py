@@ -23,7 +23,9 @@ def test_a_network_is_searched_with_its_own_settings():
 def test_what_a_model_does_not_have_is_not_searched():
     assert "training.loss.likelihood_weight" not in searched(base("faithful"))
     assert "model.smoothing.min_cutoff_hz" not in searched(base("faithful"))
-    assert {"training.loss.likelihood_weight", "model.smoothing.min_cutoff_hz"} <= searched(base())
+    assert "model.smoothing.min_cutoff_hz" not in searched(base())
+    filtered = base(**{"model.smoothing.kind": "one_euro"})
+    assert {"training.loss.likelihood_weight", "model.smoothing.min_cutoff_hz"} <= searched(filtered)
 
 
 def test_it_judges_by_what_trainings_select_by():
