@@ -7,6 +7,7 @@ from typing import Any
 
 from rapport.core import storage
 from rapport.core.errors import RapportError
+from rapport.datasets.synthetic.maker import FORMAT
 from rapport.ray_jobs.local_cluster import LocalCluster, command_line
 from rapport.ray_jobs.tour.narrator import Narrator
 
@@ -65,8 +66,8 @@ def corpus_steps(root: str, speakers: Mapping[str, int], utterances: Mapping[str
         size = ["--utterances", str(utterances[layout])]
         if layout in speakers:
             size += ["--speakers", str(speakers[layout])]
-        # Another size or seed is another corpus, beside the earlier one.
-        corpus = storage.join(root, "synthetic", "-".join([layout, *size[1::2], str(seed)]))
+        # Another size or seed, or a later version's way of speaking, is another corpus, beside the earlier one.
+        corpus = storage.join(root, "synthetic", "-".join([layout, *size[1::2], str(seed), f"format{FORMAT}"]))
         arguments = ("--layout", layout, *size, "--seed", str(seed), "--out", corpus, "--storage", root)
         made.append(Step(f"make_{layout}", title, "make_corpus", arguments, _told_made))
         arguments = ("--config", layout, "--corpus.root", corpus, "--storage", root)
