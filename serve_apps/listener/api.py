@@ -19,6 +19,7 @@ from rapport.core.pose import csv_of
 from rapport.serve_apps.http.answers import ERRORS, Health, errors
 from rapport.serve_apps.http.errors import ApiError, ErrorBody
 from rapport.serve_apps.http.guard import protect
+from rapport.serve_apps.http.health import add_health
 from rapport.serve_apps.http.pages import add_pages
 from rapport.serve_apps.http.uploads import SpeechDecoder
 from rapport.serve_apps.http.waiting import Recent, in_time
@@ -128,7 +129,7 @@ def build_api(service: MotionService, settings: MotionSettings, *, key_digest: s
     _add_stream(api, guarded, work, has_key=key_digest is not None)
     # `protect` checks the key before anything is read; the dependency only tells the reference that there is one.
     api.include_router(guarded, dependencies=[Depends(HTTPBearer(auto_error=False))] if key_digest else [])
-    _add_health(api, work)
+    add_health(api, work.health)
     pages = add_pages(api, "listener", {"head.js": head_script(), "head.json": json.dumps(head_shape())})
     protect(api, settings.requests, key_digest=key_digest, open_paths=pages | {"/healthz"})
     return api
@@ -183,17 +184,3 @@ def _add_models(api: APIRouter, work: MotionRequests) -> None:
         """Its rate, its latency, and what it can do."""
         work.check_model(model, None)
         return (await work.cards()).data[0]
-
-
-def _add_health(api: FastAPI, work: MotionRequests) -> None:
-    refusals = errors(503)
-
-    @api.get("/healthz", response_model=Health, responses=refusals, tags=["health"], summary="Health")
-    async def healthz() -> Health:
-        """Sends a second of sound through the model; 503 when that fails."""
-        try:
-            return await work.health.get()
-        except ApiError:
-            raise
-        except Exception as error:
-            raise ApiError(503, "the model does not answer") from error

@@ -15,6 +15,7 @@ from rapport.core.audio import SAMPLE_RATE_HZ, Speech
 from rapport.serve_apps.http.answers import ERRORS, Health, errors
 from rapport.serve_apps.http.errors import ApiError
 from rapport.serve_apps.http.guard import protect
+from rapport.serve_apps.http.health import add_health
 from rapport.serve_apps.http.pages import add_pages
 from rapport.serve_apps.http.uploads import SpeechDecoder
 from rapport.serve_apps.http.waiting import Recent, in_time
@@ -115,7 +116,7 @@ def build_api(service: EmotionService, settings: EmotionSettings, *, key_digest:
         add_compatibility_routes(guarded, work, ERRORS)
     # `protect` checks the key before anything is read; the dependency only tells the reference that there is one.
     api.include_router(guarded, dependencies=[Depends(HTTPBearer(auto_error=False))] if key_digest else [])
-    _add_health(api, work)
+    add_health(api, work.health)
     pages = add_pages(api, "speech_emotion")
     protect(api, settings.requests, key_digest=key_digest, open_paths=pages | {"/healthz"})
     return api
@@ -149,20 +150,6 @@ def _add_models(api: APIRouter, work: EmotionRequests) -> None:
         """What the model tells apart."""
         work.check_model(model, None)
         return (await work.cards()).data[0]
-
-
-def _add_health(api: FastAPI, work: EmotionRequests) -> None:
-    refusals = errors(503)
-
-    @api.get("/healthz", response_model=Health, responses=refusals, tags=["health"], summary="Health")
-    async def healthz() -> Health:
-        """Sends a second of sound through the model; 503 when that fails."""
-        try:
-            return await work.health.get()
-        except ApiError:
-            raise
-        except Exception as error:
-            raise ApiError(503, "the model does not answer") from error
 
 
 async def _both(first: Awaitable[T], second: Awaitable[str | None]) -> tuple[T, str | None]:

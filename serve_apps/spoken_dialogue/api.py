@@ -19,6 +19,7 @@ from rapport.serve_apps.http.answers import ERRORS, Health, errors
 from rapport.serve_apps.http.errors import ApiError
 from rapport.serve_apps.http.events import event_stream
 from rapport.serve_apps.http.guard import protect
+from rapport.serve_apps.http.health import add_health
 from rapport.serve_apps.http.pages import add_pages
 from rapport.serve_apps.http.uploads import SpeechDecoder
 from rapport.serve_apps.http.waiting import Recent, in_time
@@ -134,7 +135,7 @@ def build_api(service: DialogueService, settings: DialogueSettings, *, key_diges
     _add_models(guarded, work)
     # `protect` checks the key before anything is read; the dependency only tells the reference that there is one.
     api.include_router(guarded, dependencies=[Depends(HTTPBearer(auto_error=False))] if key_digest else [])
-    _add_health(api, work)
+    add_health(api, work.health)
     pages = add_pages(api, "spoken_dialogue")
     protect(api, settings.requests, key_digest=key_digest, open_paths=pages | {"/healthz"})
     return api
@@ -205,15 +206,3 @@ def _add_models(api: APIRouter, work: DialogueRequests) -> None:
         """Its emotions, or its voices."""
         chosen = work.check_model(model, None, ids=work.ids, default=work.settings.model_id)
         return next(card for card in (await work.cards()).data if card.id == chosen)
-
-
-def _add_health(api: FastAPI, work: DialogueRequests) -> None:
-    @api.get("/healthz", response_model=Health, responses=errors(503), tags=["health"], summary="Health")
-    async def healthz() -> Health:
-        """Half a second of sound goes through the model; 503 when that fails."""
-        try:
-            return await work.health.get()
-        except ApiError:
-            raise
-        except Exception as error:
-            raise ApiError(503, "the model does not answer") from error

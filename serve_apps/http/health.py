@@ -1,0 +1,26 @@
+"""`GET /healthz` of every app: something went through the model just now."""
+
+import logging
+
+from fastapi import FastAPI
+
+from rapport.serve_apps.http.answers import Health, errors
+from rapport.serve_apps.http.errors import ApiError
+from rapport.serve_apps.http.waiting import Recent
+
+logger = logging.getLogger("ray.serve")
+
+
+def add_health(api: FastAPI, health: Recent[Health]) -> None:
+    """Answer what `health` finds, and 503 when it finds nothing. Needs no key: who probes a server has none."""
+
+    @api.get("/healthz", response_model=Health, responses=errors(503), tags=["health"], summary="Health")
+    async def healthz() -> Health:
+        """Sends up to a second of sound through the model; 503 when that fails."""
+        try:
+            return await health.get()
+        except ApiError:
+            raise
+        except Exception as error:
+            logger.exception("the model does not answer")
+            raise ApiError(503, "the model does not answer") from error
