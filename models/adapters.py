@@ -55,9 +55,16 @@ def has_adapters(model: PreTrainedModel) -> bool:
 
 def merge_adapters(model: PreTrainedModel) -> None:
     """Add what the adapters learned to the layers that they sit on, and take the adapters away."""
-    for name, module in list(model.named_modules()):
+    for module in model.modules():
         if isinstance(module, BaseTunerLayer):
             module.merge(safe_merge=True)
+    drop_adapters(model)
+
+
+def drop_adapters(model: PreTrainedModel) -> None:
+    """Take the adapters away; the layers that they sit on are as they are."""
+    for name, module in list(model.named_modules()):
+        if isinstance(module, BaseTunerLayer):
             model.set_submodule(name, module.get_base_layer())
     del model.peft_config
     model._hf_peft_config_loaded = False
@@ -78,7 +85,7 @@ def save_adapters(model: PreTrainedModel, folder: Path, weights: Mapping[str, Te
 def load_adapters(model: PreTrainedModel, folder: Path) -> None:
     """Give the model the adapters of a folder in PEFT form, ready to train on.
 
-    Raises RapportError when files are missing, or weights are missing or superfluous.
+    Raises RapportError when files are missing, or weights are missing, superfluous or of another shape.
     """
     if not (folder / _WEIGHTS).is_file():
         raise RapportError(f"{folder} holds no {_WEIGHTS}: the model was saved with adapters, copy its whole folder")
@@ -86,9 +93,13 @@ def load_adapters(model: PreTrainedModel, folder: Path) -> None:
     config.inference_mode = False
     _inject(model, config)
     state: Mapping[str, Tensor] = {k.removeprefix(_PEFT_PREFIX): v for k, v in load_file(folder / _WEIGHTS).items()}
-    wanted = set(peft.get_peft_model_state_dict(model, adapter_name=_NAME))
-    if wanted != set(state):
-        raise RapportError(f"{folder / _WEIGHTS} does not fit its configuration: {sorted(wanted ^ set(state))[:4]} differ")
+    own = peft.get_peft_model_state_dict(model, adapter_name=_NAME, save_embedding_layers=False)
+    if set(own) != set(state):
+        raise RapportError(f"{folder / _WEIGHTS} does not fit its configuration: {sorted(set(own) ^ set(state))[:4]} differ")
+    for name, tensor in own.items():
+        if tensor.shape != state[name].shape:
+            shapes = f"{tuple(state[name].shape)} and the model wants {tuple(tensor.shape)}"
+            raise RapportError(f"{folder / _WEIGHTS} was made for another model: {name} has shape {shapes}")
     peft.set_peft_model_state_dict(model, dict(state), adapter_name=_NAME)
 
 

@@ -104,8 +104,9 @@ def emosds_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small speech language model on disk, with its codebook: random, and of stage 3 by its own account."""
     import numpy as np
 
+    from rapport.models.backends.llm.config import EmbeddedLlamaConfig
     from rapport.models.emosds.codebooks import keep_codebook
-    from rapport.models.emosds.config import EmbeddedLlamaConfig, EmosdsConfig, InjectionConfig
+    from rapport.models.emosds.config import EmosdsConfig, InjectionConfig
     from rapport.models.emosds.lineage import Lineage
     from rapport.models.emosds.pretrained import build_model, save_pretrained
     from rapport.models.units.codebook import Codebook

@@ -22,13 +22,11 @@ from torch import Tensor
 from rapport.core.errors import RapportError
 from rapport.core.examples import Example
 from rapport.core.units import SpeechUnits
+from rapport.models.backends.llm.loss import IGNORED
 from rapport.models.emosds.config import EmosdsConfig
 from rapport.models.emosds.prompts import Rendered, render
 from rapport.models.emosds.tokens import Manifest, plain_text_pattern
 from rapport.models.units.sequence import unit_sequence
-
-IGNORED = -100
-"""The label of a position that is read and not learned."""
 
 Ids = npt.NDArray[np.int64]
 

@@ -7,38 +7,10 @@ from pydantic import Field, field_validator, model_validator
 from rapport.core.config import Config, Names
 from rapport.core.emotions import check_emotion
 from rapport.core.errors import RapportError
+from rapport.models.backends.llm.config import EMBEDDED, EmbeddedLlamaConfig, SamplingConfig
 from rapport.models.emosds.answer import EMOTIONS
 from rapport.models.ser.config import LoraConfig
 from rapport.models.units.config import UnitMode
-
-EMBEDDED = "embedded"
-
-
-class EmbeddedLlamaConfig(Config):
-    """The small Llama that is trained from nothing: about 2 M parameters by default."""
-
-    hidden: int = Field(default=192, ge=16)
-    """Width of the network; a multiple of `heads`."""
-    layers: int = Field(default=4, ge=1)
-    """Decoder layers."""
-    heads: int = Field(default=4, ge=1)
-    """Attention heads."""
-    mlp: int = Field(default=512, ge=16)
-    """Width inside the feed-forward blocks."""
-    vocabulary: int = Field(default=1200, ge=300)
-    """Most pieces of text that its tokenizer learns, single bytes included; units and tags come on top."""
-    max_positions: int = Field(default=4096, ge=64)
-    """Longest sequence."""
-    tied: bool = True
-    """Share the input and output embeddings."""
-    initializer_range: float = Field(default=0.06, gt=0, le=1)
-    """Standard deviation of the first weights: near 1 / sqrt(hidden). At the 0.02 of large models, a small one learns words far later."""
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.hidden % (2 * self.heads):
-            raise ValueError(f"hidden is {self.hidden}: wanted a multiple of twice the {self.heads} heads")
-        return self
 
 
 class InjectionConfig(Config):
@@ -75,21 +47,13 @@ class TrainableConfig(Config):
         return self
 
 
-class GenerationConfig(Config):
+class GenerationConfig(SamplingConfig):
     """How answers are written."""
 
     max_new_tokens: int = Field(default=256, ge=8)
     """Longest answer; one that has not ended by then counts as malformed."""
     constrained: bool = False
     """Allow only what the form of an answer allows: tags in their places and nowhere else."""
-    temperature: float = Field(default=0.0, ge=0)
-    """0 takes the likeliest token; above, tokens are drawn from probabilities sharpened (below 1) or flattened by this."""
-    top_k: int = Field(default=0, ge=0)
-    """Draw from the likeliest k only; 0 is all."""
-    top_p: float = Field(default=1.0, gt=0, le=1)
-    """Draw from the likeliest tokens that together have this probability."""
-    seed: int = 0
-    """Seed of drawing; with it an example gets the same answer whatever is in its batch."""
 
 
 class EmosdsConfig(Config):

@@ -2,26 +2,24 @@
 
     prompts -> embeddings with residuals -> one pass that fills the cache -> token, token, ... until EOS
 
-The loop is our own for three things that `transformers.generate` does not do: rows that have ended leave the batch, and so do those whose
-listener has; tokens come out as an iterator that may be stopped; and the scores of all emotions are kept where a tag is chosen. Greedy
-answers equal those of `generate`, and those without a cache (both are tests). Axes: B batch, A rows still being written, E emotions,
+The loop is that of `rapport.models.backends.llm.decoding`; here the scores of all emotions are kept where a tag is chosen. Greedy answers
+equal those of `transformers.generate`, and those without a cache (both are tests). Axes: B batch, A rows still being written, E emotions,
 V vocabulary.
 """
 
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from transformers import DynamicCache
-from transformers.generation import LogitsProcessorList, TopKLogitsWarper, TopPLogitsWarper
 
 from rapport.core.errors import RapportError
 from rapport.core.examples import Example
 from rapport.core.units import SpeechUnits
+from rapport.models.backends.llm.decoding import write_tokens
+from rapport.models.backends.llm.sampling import Sampler
 from rapport.models.emosds.answer import Answer, Piece, parse_answer, tag_of
 from rapport.models.emosds.config import GenerationConfig
 from rapport.models.emosds.grammar import AnswerGrammar
@@ -65,12 +63,7 @@ class Generator:
         self.config = config or GenerationConfig()
         self._collator = model.collator()
         self._grammars: dict[int, AnswerGrammar] = {}
-        # transformers' warpers take the ids so far, which these two do not look at.
-        self._warpers = LogitsProcessorList()
-        if self.config.temperature and self.config.top_k:
-            self._warpers.append(TopKLogitsWarper(self.config.top_k))
-        if self.config.temperature and self.config.top_p < 1:
-            self._warpers.append(TopPLogitsWarper(self.config.top_p))
+        self._sampler = Sampler(self.config)
 
     def with_config(self, config: GenerationConfig) -> "Generator":
         """One with other settings; what was worked out about the vocabulary is shared."""
@@ -134,49 +127,31 @@ class Generator:
         mask = batch.pop("attention_mask")
         cache = DynamicCache(config=model.config)
         hidden = model.hidden(model.embed(**batch), mask, cache)[:, -1]
-        rows = list(range(len(examples)))
-        state = grammar.start(len(rows)) if grammar else None
-        chance = self._chances(examples).to(model.device)
+        states = grammar.start(len(examples)) if grammar else None
+        chance = self._sampler.chances([e.example_id for e in examples], limit).to(model.device)
         tags = torch.tensor(model.manifest.tags, device=model.device)
-        for step in range(limit):
-            logits = model.logits(hidden)[:, : model.manifest.size].float()
-            scores = logits[:, tags]
-            if grammar and state is not None:
-                logits = grammar.restrict(logits, state, limit - step, limit // 4)
-                tokens = self._pick(logits, chance[rows, step])
-                state = grammar.advance(state, tokens)
-            else:
-                tokens = self._pick(logits, chance[rows, step])
-            chosen = tokens.tolist()
-            yield _Step(rows, chosen, scores.cpu())
-            going = [place for place, token in enumerate(chosen) if token != model.manifest.eos and not (gone and gone(rows[place]))]
-            if not going or step + 1 == limit:
-                return
-            if len(going) < len(rows):
-                keep = torch.tensor(going, device=model.device)
-                cache.batch_select_indices(keep)
-                tokens, mask = tokens[keep], mask[keep]
-                state = None if state is None else state[keep]
-                rows = [rows[place] for place in going]
-            mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
-            hidden = model.hidden(model.base.get_input_embeddings()(tokens[:, None]), mask, cache)[:, -1]
 
-    def _pick(self, logits: Tensor, chance: Tensor) -> Tensor:
-        """[A] the likeliest tokens, or those at which the summed probabilities pass the chances [A] in 0..1."""
-        if not self.config.temperature:
-            return logits.argmax(-1)
-        ids = torch.empty(len(logits), 0, dtype=torch.int64, device=logits.device)
-        probabilities = self._warpers(ids, logits / self.config.temperature).double().softmax(-1)  # type: ignore[arg-type]
-        sums = probabilities.cumsum(-1)
-        place = torch.searchsorted(sums, chance[:, None] * sums[:, -1:], right=True)[:, 0]
-        return place.clamp(max=logits.shape[1] - 1)
+        def choose(logits: Tensor, rows: list[int], step: int) -> Tensor:
+            if grammar is None or states is None:
+                return self._sampler.pick(logits, chance[rows, step])
+            logits = grammar.restrict(logits, states[rows], limit - step, limit // 4)
+            tokens = self._sampler.pick(logits, chance[rows, step])
+            states[rows] = grammar.advance(states[rows], tokens)
+            return tokens
 
-    def _chances(self, examples: Sequence[Example]) -> Tensor:
-        """[B, tokens] float64 in 0..1, a function of the seed and each example alone."""
-        if not self.config.temperature:
-            return torch.zeros(len(examples), self.config.max_new_tokens)
-        seeds = ([self.config.seed, zlib.crc32(e.example_id.encode())] for e in examples)
-        return torch.from_numpy(np.stack([np.random.default_rng(s).random(self.config.max_new_tokens) for s in seeds]))
+        written = write_tokens(
+            lambda tokens, mask, cache: model.hidden(model.base.get_input_embeddings()(tokens), mask, cache),
+            lambda hidden: model.logits(hidden)[:, : model.manifest.size].float(),
+            choose,
+            hidden=hidden,
+            mask=mask,
+            cache=cache,
+            limit=limit,
+            ends=(model.manifest.eos,),
+            gone=gone,
+        )
+        for step in written:
+            yield _Step(step.rows, step.tokens, step.logits[:, tags].cpu())
 
     def _grammar(self, stage: int) -> AnswerGrammar:
         if stage not in self._grammars:

@@ -7,38 +7,22 @@
 Axes: B batch, N tokens, T frames, D residual width, G slots, H width, V vocabulary, M supervised positions.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 from transformers import Cache
-from transformers.utils import ModelOutput
 
 from rapport.core.errors import RapportError
-from rapport.models.emosds.collate import IGNORED, Collator
+from rapport.models.backends.llm.decoding import hidden_states
+from rapport.models.backends.llm.loss import LmOutput, supervised_loss
+from rapport.models.emosds.collate import Collator
 from rapport.models.emosds.config import EmosdsConfig
 from rapport.models.emosds.injection import ProjectedInjection, build_injection
 from rapport.models.emosds.lineage import Lineage
 from rapport.models.emosds.tokens import Manifest
 
-_LOSS_ROWS = 2048
-"""Logits of so many positions are turned to float32 at once: with 129 k tokens a GiB."""
 _NEW = Lineage()
-
-
-@dataclass
-class SpeechLmOutput(ModelOutput):
-    """Sums over the supervised positions of a batch, so that batches of unequal size can be added up. A `ModelOutput`, because the
-    wrappers of distributed training look for tensors inside those."""
-
-    loss_sum: Tensor | None = None
-    """[] float32, cross-entropy in nats; carries the gradient."""
-    token_count: Tensor | None = None
-    """[] int64, supervised positions."""
-    correct: Tensor | None = None
-    """[] int64, positions at which the likeliest token is the right one, given the right tokens before it."""
 
 
 class SpeechLanguageModel(nn.Module):
@@ -126,18 +110,7 @@ class SpeechLanguageModel(nn.Module):
 
     def hidden(self, rows: Tensor, attention_mask: Tensor, cache: Cache | None = None) -> Tensor:
         """[B, N, H] the last layer's output for input rows [B, N, H]; with a cache, `attention_mask` covers the past as well."""
-        # Rows that begin at once are padded on the right, if at all, where causal attention sees nothing: no mask, and faster kernels.
-        # Padding on the left needs the mask, and must not shift positions.
-        left_padded = cache is not None or not bool(attention_mask[:, 0].all())
-        output = self.base.base_model(
-            inputs_embeds=rows,
-            attention_mask=attention_mask if left_padded else None,
-            position_ids=(attention_mask.cumsum(1) - 1).clamp(min=0)[:, -rows.shape[1] :] if left_padded else None,
-            past_key_values=cache,
-            use_cache=cache is not None,
-        )
-        states: Tensor = output.last_hidden_state
-        return states
+        return hidden_states(self.base, attention_mask, cache, inputs_embeds=rows)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """[..., V] given [..., H]."""
@@ -151,29 +124,10 @@ class SpeechLanguageModel(nn.Module):
         labels: Tensor,
         residuals: Tensor | None = None,
         residual_lengths: Tensor | None = None,
-    ) -> SpeechLmOutput:
+    ) -> LmOutput:
         """Loss and hits over the positions whose label [B, N] is not -100; logits are made for these only.
 
         Shapes as `Collator` makes them. Labels lie where their token does; each is learned from the position before.
         """
         states = self.hidden(self.embed(input_ids, residuals, residual_lengths), attention_mask)
-        targets = labels[:, 1:]
-        supervised = targets != IGNORED
-        wanted = targets[supervised]
-        logits = self.logits(states[:, :-1][supervised])  # [M, V]
-        with torch.no_grad():
-            correct = (logits.argmax(-1) == wanted).sum()
-        return SpeechLmOutput(_loss_sum(logits, wanted), torch.tensor(len(wanted), device=wanted.device), correct)
-
-
-def _loss_sum(logits: Tensor, wanted: Tensor) -> Tensor:
-    """Summed cross-entropy of logits [M, V] in any precision against ids [M]."""
-    if len(wanted) <= _LOSS_ROWS:
-        return _cross_entropy(logits, wanted)
-    pieces = zip(logits.split(_LOSS_ROWS), wanted.split(_LOSS_ROWS), strict=True)
-    # Each piece's float32 copy and softmax are made again in the backward pass rather than kept.
-    return torch.stack([checkpoint(_cross_entropy, *piece, use_reentrant=False) for piece in pieces]).sum()
-
-
-def _cross_entropy(logits: Tensor, wanted: Tensor) -> Tensor:
-    return nn.functional.cross_entropy(logits.float(), wanted, reduction="sum")
+        return supervised_loss(states, labels, self.logits)

@@ -9,22 +9,18 @@ README.md, metrics.json
 """
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import save_torch_state_dict
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer
-from transformers.utils import logging
 
 from rapport.core import storage
-from rapport.core.errors import RapportError
-from rapport.models.adapters import has_adapters, is_adapter, load_adapters, plain_name, save_adapters
+from rapport.models.adapters import has_adapters, load_adapters, save_adapters
+from rapport.models.backends.llm.base import load_base, quiet, readable, save_base
+from rapport.models.backends.llm.embedded import write_embedded
 from rapport.models.emosds.config import EmosdsConfig
-from rapport.models.emosds.embedded import write_embedded
 from rapport.models.emosds.lineage import Lineage
 from rapport.models.emosds.model import SpeechLanguageModel
 from rapport.models.emosds.tokens import check_manifest, extend_tokenizer
@@ -33,7 +29,6 @@ from rapport.models.saving import ModelError, load_folder, load_strict, save_fol
 KIND = "emosds"
 TOKENS = "tokens.json"
 _BASE, _ADAPTER = "base", "adapter"
-_MAX_SHARD = "5GB"
 
 
 def build_model(config: EmosdsConfig, texts: Iterable[str] = (), seed: int = 0) -> SpeechLanguageModel:
@@ -44,11 +39,11 @@ def build_model(config: EmosdsConfig, texts: Iterable[str] = (), seed: int = 0) 
     base cannot be loaded.
     """
     if config.is_embedded:
-        with tempfile.TemporaryDirectory() as folder, _quiet():
+        with tempfile.TemporaryDirectory() as folder, quiet():
             write_embedded(folder, texts, config.embedded, seed)
-            tokenizer, base = _load_base(folder, None)
+            tokenizer, base = load_base(folder, None)
     else:
-        tokenizer, base = _load_base(config.base, config.revision)
+        tokenizer, base = load_base(config.base, config.revision)
     manifest = extend_tokenizer(tokenizer, config.clusters, config.emotions)
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(seed + 1)
@@ -106,7 +101,7 @@ def from_pretrained(folder: str | Path, dtype: torch.dtype = torch.float32) -> S
         lineage = Lineage.model_validate(saved["lineage"])
     except (KeyError, ValueError) as error:
         raise ModelError(f"{folder}/config.json was written by another version ({saved.get('rapport_version')}): {error}") from error
-    tokenizer, base = _load_base(str(local / _BASE), None, dtype)
+    tokenizer, base = load_base(str(local / _BASE), None, dtype)
     manifest = check_manifest(storage.read_json(local / TOKENS), tokenizer, config.clusters, config.emotions, folder)
     if saved["adapters"]:
         load_adapters(base, local / _ADAPTER)
@@ -129,54 +124,8 @@ def plain_card(config: EmosdsConfig, lineage: Lineage) -> str:
 
 def _save_base(model: SpeechLanguageModel, folder: Path, weights: Mapping[str, Tensor]) -> None:
     """Write `base/` and `adapter/`, given the weights by the base model's names."""
-    target = folder / _BASE
-    target.mkdir(parents=True, exist_ok=True)
-    for stale in target.glob("*.safetensors*"):
-        stale.unlink()
-    model.base.config.save_pretrained(target)
-    if model.base.generation_config is not None:
-        model.base.generation_config.save_pretrained(target)
-    model.tokenizer.save_pretrained(target)
-    own = {plain_name(k): v.detach().cpu() for k, v in weights.items() if not is_adapter(k)}
-    if model.base.config.tie_word_embeddings:
-        # Gathered weights no longer share memory, which is how the writer would notice.
-        for tied in model.base._tied_weights_keys or ():
-            own.pop(tied, None)
-    save_torch_state_dict(own, target, max_shard_size=_MAX_SHARD, metadata={"format": "pt"})
+    save_base(model.base, model.tokenizer, folder / _BASE, weights)
     storage.remove(folder / _ADAPTER)
     if has_adapters(model.base):
         save_adapters(model.base, folder / _ADAPTER, dict(weights))
-    for file in folder.glob("*/*.safetensors"):
-        file.chmod((target / "config.json").stat().st_mode)  # the writer makes files that only their owner may read
-
-
-def _load_base(source: str, revision: str | None, dtype: torch.dtype = torch.float32) -> tuple[Any, Any]:
-    """Tokenizer and language model of a hub id or folder, safetensors only: other formats can run code while they load."""
-    try:
-        with _quiet():
-            tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
-                source, revision=revision, dtype=dtype, use_safetensors=True, output_loading_info=True
-            )
-    except (OSError, ValueError, KeyError) as error:
-        raise RapportError(
-            f"cannot load the language model {source!r}: {error}\nName a hub id or a folder saved with save_pretrained (config.json, "
-            "model.safetensors, tokenizer files), or `embedded`, in the setting base"
-        ) from error
-    base, report = loaded
-    wrong = sorted({*report["missing_keys"], *(str(k) for k in report["mismatched_keys"])})
-    if wrong:
-        raise RapportError(f"{source!r} lacks {len(wrong)} weights, such as {wrong[0]}: its config.json is of another model")
-    return tokenizer, base
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the bars that say that weights are loaded: a small model is loaded at once, and every worker would draw one."""
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
+        readable(folder / _ADAPTER)

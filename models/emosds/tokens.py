@@ -20,13 +20,9 @@ from typing import Any
 import numpy as np
 
 from rapport.core.errors import RapportError
+from rapport.models.backends.llm.padding import ensure_pad
 from rapport.models.emosds.answer import RESIDUAL, SYSTEM_LABEL, TAGS, USER_LABEL
 from rapport.models.units.sequence import BEGIN, END
-
-PAD = "<|pad|>"
-
-# Reserved for padding in published vocabularies, where no text gives them: Llama 3, then the common older name.
-_RESERVED_PADS = ("<|finetune_right_pad_id|>", "<pad>")
 
 
 class TokenError(RapportError):
@@ -50,15 +46,6 @@ def add_tokens(tokenizer: Any, tokens: Sequence[str]) -> int:
     known = tokenizer.get_vocab()
     tokenizer.add_tokens([AddedToken(token, normalized=False, special=False) for token in tokens if token not in known])
     return len(tokenizer)
-
-
-def ensure_pad(tokenizer: Any) -> int:
-    """The id of a token that only pads: the tokenizer's own, a reserved one, or a new last one."""
-    own = tokenizer.pad_token
-    if own is None or own in (tokenizer.eos_token, tokenizer.bos_token, tokenizer.unk_token):
-        known = tokenizer.get_vocab()
-        tokenizer.add_special_tokens({"pad_token": next((p for p in _RESERVED_PADS if p in known), PAD)})
-    return int(tokenizer.pad_token_id)
 
 
 @dataclass(frozen=True)

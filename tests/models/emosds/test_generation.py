@@ -9,6 +9,7 @@ import torch
 from rapport.core.errors import RapportError
 from rapport.core.examples import Example
 from rapport.core.units import SpeechUnits
+from rapport.models.backends.llm.sampling import Sampler
 from rapport.models.emosds.config import GenerationConfig, InjectionConfig
 from rapport.models.emosds.generation import Generated, Generator, Piece
 from rapport.models.emosds.grammar import AnswerGrammar
@@ -162,7 +163,7 @@ def test_streamed_words_add_up(model: SpeechLanguageModel, monkeypatch: pytest.M
     """Characters of several bytes and spaces at the edges come through, whatever tokens they are cut into."""
     text = "<sadness> Ça  va? — naïve 日本 EmoSDS: <neutral> Là-bas, 5 < 6!"
     script = iter([*model.tokenizer(text, add_special_tokens=False)["input_ids"], model.manifest.eos])
-    monkeypatch.setattr(Generator, "_pick", lambda _self, _logits, _chance: torch.tensor([next(script)]))
+    monkeypatch.setattr(Sampler, "pick", lambda _self, _logits, _chance: torch.tensor([next(script)]))
     pieces = [item for item in Generator(model).stream(EXAMPLES[0], SPOKEN[0]) if isinstance(item, Piece)]
     words = {name: "".join(p.text for p in pieces if p.field == name) for name in ("transcript", "reply")}
     assert words == {"transcript": "Ça  va? — naïve 日本 ", "reply": "Là-bas, 5 < 6!"}

@@ -59,7 +59,7 @@ def test_the_loss_of_many_positions_is_taken_in_pieces(model: SpeechLanguageMode
     model(**batch).loss_sum.backward()
     whole = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
     model.zero_grad()
-    monkeypatch.setattr("rapport.models.emosds.model._LOSS_ROWS", 4)
+    monkeypatch.setattr("rapport.models.backends.llm.loss._LOSS_ROWS", 4)
     model(**batch).loss_sum.backward()
     assert all(torch.allclose(p.grad, whole[n], rtol=1e-3, atol=1e-4) for n, p in model.named_parameters() if p.grad is not None)
     model.zero_grad()

@@ -51,7 +51,7 @@ def test_a_published_layout_is_a_base(tmp_path: Path) -> None:
     """Any causal language model on disk, here another family than Llama, without a pad token."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    from rapport.models.emosds.embedded import train_tokenizer
+    from rapport.models.backends.llm.embedded import train_tokenizer
 
     tokenizer: PreTrainedTokenizerFast = train_tokenizer(TEXTS, 300)
     tokenizer.pad_token = None
@@ -148,6 +148,6 @@ def test_a_stage_continues_its_predecessor_only() -> None:
 
 
 def _saved_base(folder: Path) -> Path:
-    from rapport.models.emosds.embedded import write_embedded
+    from rapport.models.backends.llm.embedded import write_embedded
 
     return write_embedded(folder / "b", TEXTS, tiny_config().embedded)

@@ -5,14 +5,13 @@ from typing import Any
 import pytest
 from transformers import PreTrainedTokenizerFast
 
+from rapport.models.backends.llm.embedded import train_tokenizer
+from rapport.models.backends.llm.padding import PAD, ensure_pad
 from rapport.models.emosds.answer import EMOTIONS
-from rapport.models.emosds.embedded import train_tokenizer
 from rapport.models.emosds.tokens import (
-    PAD,
     TokenError,
     add_tokens,
     check_manifest,
-    ensure_pad,
     extend_tokenizer,
     plain_text_pattern,
     speech_tokens,

@@ -10,7 +10,8 @@ from transformers import PreTrainedTokenizerFast
 from rapport.core.examples import ASSISTANT, USER, Example
 from rapport.core.schema import Turn
 from rapport.core.units import SpeechUnits
-from rapport.models.emosds.config import EmbeddedLlamaConfig, EmosdsConfig, InjectionConfig
+from rapport.models.backends.llm.config import EmbeddedLlamaConfig
+from rapport.models.emosds.config import EmosdsConfig, InjectionConfig
 from rapport.models.emosds.model import SpeechLanguageModel
 
 TEXTS = ["The lamp in the hall was burning.", "I missed the last bus.", "That is rough, shall I look for a night train?"] * 3

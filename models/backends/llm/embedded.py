@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from huggingface_hub import save_torch_state_dict
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from rapport.models.emosds.config import EmbeddedLlamaConfig
-from rapport.models.emosds.tokens import PAD
+from rapport.models.backends.llm.base import save_base
+from rapport.models.backends.llm.config import EmbeddedLlamaConfig
+from rapport.models.backends.llm.padding import PAD
 
 BOS, EOS = "<|begin_of_text|>", "<|eot_id|>"
 
@@ -24,15 +24,12 @@ def write_embedded(folder: str | Path, texts: Iterable[str], config: EmbeddedLla
     """Train the tokenizer on the texts, draw the weights, and write both; returns the folder."""
     folder = Path(folder)
     tokenizer = train_tokenizer(texts, config.vocabulary)
-    tokenizer.save_pretrained(folder)
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
         model = LlamaForCausalLM(llama_config(config, tokenizer))
     # Not by the model's own `save_pretrained`: it writes nothing on any but the first worker of a distributed training.
     model.config.architectures = [type(model).__name__]
-    model.config.save_pretrained(folder)
-    model.generation_config.save_pretrained(folder)
-    save_torch_state_dict(model.state_dict(), folder, metadata={"format": "pt"})
+    save_base(model, tokenizer, folder, model.state_dict())
     return folder
 
 
