@@ -1,7 +1,7 @@
 """What is known of people and places: from files of ours, from files beside the conversations, or from a user's own.
 
-Personas of ours lie in `clues/personas_<corpus>.yaml`, scenes in `clues/scenes_<corpus>.yaml`, each with a version. A user's personas are
-JSON or YAML, `{name: text}` or `{corpus: {name: text}}`; scenes are JSON Lines with `dialogue_id`, `text` and perhaps `split`.
+Personas of ours lie in `clue_files/personas_<corpus>.yaml`, scenes in `clue_files/scenes_<corpus>.yaml`, each with a version. A user's
+personas are JSON or YAML, `{name: text}` or `{corpus: {name: text}}`; scenes are JSON Lines with `dialogue_id`, `text` and perhaps `split`.
 """
 
 import json
@@ -27,7 +27,7 @@ from rapport.datasets.conversations.transcripts import scenes_from_transcripts
 PERSONAS, SCENES = "personas.json", "scenes.jsonl"
 AUTO, NONE = "auto", "none"
 
-_SHIPPED = Path(__file__).resolve().parent / "clues"
+_SHIPPED = Path(__file__).resolve().parent / "clue_files"
 
 
 class CluesConfig(Config):

@@ -40,8 +40,8 @@ def scenes_from_transcripts(found: Conversations, folder: str) -> dict[str, str]
     Raises RapportError when the folder holds no transcript, or one that is none.
     """
     scenes: dict[str, list[_Scene]] = {}
-    for scene in _scenes(folder):
-        scenes.setdefault(scene.scene_id.rpartition("_")[0], []).append(scene)
+    for known in _scenes(folder):
+        scenes.setdefault(known.scene_id.rpartition("_")[0], []).append(known)
     texts = {}
     for conversation in found.conversations:
         key = key_of(conversation)
