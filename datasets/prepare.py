@@ -43,7 +43,7 @@ def _parse_options(words: list[str]) -> dict[str, Any]:
     return {key: yaml.safe_load(value) for key, _, value in pairs}
 
 
-_KEY_VALUES = tyro.constructors.PrimitiveConstructorSpec(
+KEY_VALUES = tyro.constructors.PrimitiveConstructorSpec(
     nargs="*",
     metavar="KEY=VALUE",
     instance_from_str=_parse_options,
@@ -59,7 +59,7 @@ class CorpusConfig(Config):
     """A corpus of datasets/corpora, such as ravdess, esd or librispeech, or a user's own through folder_of_labels or csv."""
     root: str = ""
     """Folder or object-store URI of the corpus as published."""
-    options: Annotated[dict[str, Any], _KEY_VALUES] = Field(default={})
+    options: Annotated[dict[str, Any], KEY_VALUES] = Field(default={})
     """Options of that corpus, such as channels=[speech,song] for ravdess."""
 
 

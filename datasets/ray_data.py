@@ -40,10 +40,11 @@ def map_on_actors(
     arguments: Mapping[str, Any],
     actors: int | None = None,
     gpus_per_actor: float = 0.0,
+    cpus_per_actor: float = 1.0,
 ) -> Iterator[dict[str, Any]]:
     """What workers answer for each item, in the order in which answers come in; each is made once, `worker(**arguments)`, and kept.
 
-    One actor a CPU, or as many as the GPUs hold when each is to have a share of one, unless told. Wants Ray to be initialised.
+    As many actors as the CPUs hold, or the GPUs when each is to have a share of one, unless told. Wants Ray to be initialised.
     """
     import ray
     import ray.data
@@ -52,7 +53,7 @@ def map_on_actors(
     if not items:
         return
     resources = ray.cluster_resources()
-    room = resources.get("GPU", 0) / gpus_per_actor if gpus_per_actor else resources.get("CPU", 1)
+    room = resources.get("GPU", 0) / gpus_per_actor if gpus_per_actor else resources.get("CPU", 1) / cpus_per_actor
     # A block is the least that an actor can be given: more actors than items would only start.
     pool = min(actors or max(int(room), 1), len(items))
     made: Any = worker  # Ray's types know functions alone here
@@ -61,7 +62,7 @@ def map_on_actors(
             made,
             fn_constructor_kwargs=dict(arguments),
             compute=ActorPoolStrategy(size=pool),
-            num_cpus=None if gpus_per_actor else 1,
+            num_cpus=None if gpus_per_actor else cpus_per_actor,
             num_gpus=gpus_per_actor or None,
         )
         yield from dataset.iter_rows()

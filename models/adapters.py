@@ -1,7 +1,10 @@
 """Low-rank adapters (LoRA) in a pretrained network, kept in PEFT form: adapter_config.json and adapter_model.safetensors."""
 
 from collections.abc import Mapping
+from copy import copy
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import peft
 from peft.tuners.tuners_utils import BaseTunerLayer
@@ -18,6 +21,16 @@ _WEIGHTS = "adapter_model.safetensors"
 _DEFAULT_TARGETS = {"wavlm": ("intermediate_dense", "output_dense")}
 # WavLM hands the weights of these layers to one fused function and never calls the layers, so an adapter on them does nothing.
 _UNREACHABLE = {"wavlm": {"q_proj", "k_proj", "v_proj", "out_proj"}}
+
+
+@dataclass(frozen=True)
+class Adapters:
+    """Adapters in memory, which any model of their shape can be given."""
+
+    config: peft.PeftConfig
+    weights: Mapping[str, Tensor]
+    source: str
+    """Where they were read."""
 
 
 def is_adapter(name: str) -> bool:
@@ -87,20 +100,48 @@ def load_adapters(model: PreTrainedModel, folder: Path) -> None:
 
     Raises RapportError when files are missing, or weights are missing, superfluous or of another shape.
     """
+    put_adapters(model, read_adapters(folder))
+
+
+def read_adapters(folder: Path) -> Adapters:
+    """The adapters of a folder in PEFT form, on the CPU.
+
+    Raises RapportError when files are missing.
+    """
     if not (folder / _WEIGHTS).is_file():
         raise RapportError(f"{folder} holds no {_WEIGHTS}: the model was saved with adapters, copy its whole folder")
     config = peft.PeftConfig.from_pretrained(str(folder))
     config.inference_mode = False
-    _inject(model, config)
-    state: Mapping[str, Tensor] = {k.removeprefix(_PEFT_PREFIX): v for k, v in load_file(folder / _WEIGHTS).items()}
+    weights = {k.removeprefix(_PEFT_PREFIX): v for k, v in load_file(folder / _WEIGHTS).items()}
+    return Adapters(config, weights, str(folder / _WEIGHTS))
+
+
+def put_adapters(model: PreTrainedModel, adapters: Adapters) -> None:
+    """Give the model these adapters in place of those that it has; where both are of one form, only the weights change.
+
+    Raises RapportError when weights are missing, superfluous or of another shape.
+    """
+    there = has_adapters(model)
+    if there and _form(model.peft_config[_NAME]) != _form(adapters.config):
+        drop_adapters(model)
+        there = False
+    if not there:
+        # The network keeps what it is given, and may write to it.
+        _inject(model, copy(adapters.config))
     own = peft.get_peft_model_state_dict(model, adapter_name=_NAME, save_embedding_layers=False)
+    state = adapters.weights
     if set(own) != set(state):
-        raise RapportError(f"{folder / _WEIGHTS} does not fit its configuration: {sorted(set(own) ^ set(state))[:4]} differ")
+        raise RapportError(f"{adapters.source} does not fit its configuration: {sorted(set(own) ^ set(state))[:4]} differ")
     for name, tensor in own.items():
         if tensor.shape != state[name].shape:
             shapes = f"{tuple(state[name].shape)} and the model wants {tuple(tensor.shape)}"
-            raise RapportError(f"{folder / _WEIGHTS} was made for another model: {name} has shape {shapes}")
+            raise RapportError(f"{adapters.source} was made for another model: {name} has shape {shapes}")
     peft.set_peft_model_state_dict(model, dict(state), adapter_name=_NAME)
+
+
+def _form(config: Any) -> dict[str, object]:
+    """What tells two configurations apart that need different layers; where the base lay is none of it."""
+    return {k: v for k, v in config.to_dict().items() if k not in ("base_model_name_or_path", "revision", "peft_version")}
 
 
 def _inject(model: PreTrainedModel, config: peft.PeftConfig) -> None:

@@ -2,7 +2,7 @@
 
     python -m rapport.ray_jobs.serve_app                                       # speech emotion, the newest trained model
     python -m rapport.ray_jobs.serve_app --app ser --model ~/rapport/models/ser/NAME --port 8001
-    python -m rapport.ray_jobs.serve_app --app head_motion                     # another app: sds, head_motion
+    python -m rapport.ray_jobs.serve_app --app head_motion                     # another app: sds, head_motion, erc
     python -m rapport.ray_jobs.serve_app --app ser --help                      # the settings of that app
     ray job submit --working-dir . -- python -m rapport.ray_jobs.serve_app --detach --model s3://bucket/rapport/models/ser/NAME
 

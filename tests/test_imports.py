@@ -54,7 +54,7 @@ def test_a_wheel_carries_every_room_and_its_data(wheel: Path) -> None:
     rooms = {p.name for p in (wheel / "rapport").iterdir() if p.is_dir()}
     assert rooms >= {"core", "training", "datasets", "models", "serve_apps", "tune_spaces", "ray_jobs"}
     assert not [p for p in wheel.iterdir() if p.name in ("datasets", "models")], "a room at the top of a wheel would hide a library"
-    for folder in ("datasets/cards", "ray_jobs/configs", "ray_jobs/reports", "serve_apps/deploy", "models/emosds/prompts"):
+    for folder in ("datasets/cards", "ray_jobs/configs", "ray_jobs/reports", "serve_apps/deploy", "models/emosds/wordings"):
         wanted = {p.name for p in (ROOT / folder).rglob("*") if p.is_file() and p.suffix in (".yaml", ".j2", ".html", ".md", ".txt")}
         shipped = {p.name for p in (wheel / "rapport" / folder).rglob("*") if p.is_file()}
         assert wanted <= shipped

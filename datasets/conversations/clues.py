@@ -7,6 +7,7 @@ personas are JSON or YAML, `{name: text}` or `{corpus: {name: text}}`; scenes ar
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -73,24 +74,26 @@ def gather_clues(found: Conversations, config: CluesConfig | None = None, root: 
     """
     config = config or CluesConfig()
     beside = clues_beside(root, found.corpus, found.conversations) if root else Clues()
-    personas = {**beside.personas, **found.clues.personas}
-    scenes = {**beside.scenes, **found.clues.scenes}
+    personas, people_from = {**beside.personas, **found.clues.personas}, "beside the conversations"
+    scenes, places_from = {**beside.scenes, **found.clues.scenes}, "beside the conversations"
     if config.personas == NONE:
         personas = {}
     elif config.personas != AUTO:
-        personas = read_personas(config.personas, found.corpus)
+        personas, people_from = read_personas(config.personas, found.corpus), config.personas
     elif not personas:
-        personas = shipped_personas(found.corpus)
+        personas, people_from = shipped_personas(found.corpus), _version(f"personas_{found.corpus}")
     if config.scenes == NONE:
         scenes = {}
     elif config.scenes != AUTO:
-        scenes = read_scenes(config.scenes, found.conversations)
+        scenes, places_from = read_scenes(config.scenes, found.conversations), config.scenes
     elif not scenes and config.transcripts:
-        scenes = scenes_from_transcripts(found, config.transcripts)
+        scenes, places_from = scenes_from_transcripts(found, config.transcripts), config.transcripts
     elif not scenes:
-        scenes = shipped_scenes(found.corpus, found.conversations)
+        scenes, places_from = shipped_scenes(found.corpus, found.conversations), _version(f"scenes_{found.corpus}")
     speakers = {line.speaker for c in found.conversations for line in c.lines}
-    return to_clues({name: text for name, text in personas.items() if name in speakers}, scenes)
+    clues = to_clues({name: text for name, text in personas.items() if name in speakers}, scenes)
+    sources = {"personas": people_from if clues.personas else NONE, "scenes": places_from if clues.scenes else NONE}
+    return replace(clues, sources=sources)
 
 
 def to_clues(personas: Mapping[str, str], scenes: Mapping[str, str]) -> Clues:
@@ -177,6 +180,15 @@ def shipped_scenes(corpus: str, conversations: Iterable[Conversation]) -> dict[s
     texts = read_config(ShippedScenes, path).scenes
     found = {key_of(c): _scene_of(c.dialogue_id, texts) for c in conversations}
     return {key: text for key, text in found.items() if text}
+
+
+def _version(name: str) -> str:
+    """`personas_meld.yaml, version 1`; none where no such file ships."""
+    path = _SHIPPED / f"{name}.yaml"
+    if not path.is_file():
+        return NONE
+    kind: type[ShippedPersonas | ShippedScenes] = ShippedPersonas if name.startswith("personas") else ShippedScenes
+    return f"{path.name}, version {read_config(kind, path).version}"
 
 
 def _scene_of(dialogue: str, texts: Mapping[str, str]) -> str | None:

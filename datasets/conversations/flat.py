@@ -7,7 +7,10 @@ with a rationale. Nothing but text is left in this form: what is read gets ids b
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pydantic import Field
+
 from rapport.core import storage
+from rapport.core.config import Names
 from rapport.core.conversations import TASKS, ErcExample
 from rapport.core.errors import RapportError
 from rapport.datasets.conversations.records import BadRow, ReadOptions, check_bad
@@ -15,6 +18,15 @@ from rapport.datasets.conversations.tables import read_objects, to_json_lines
 
 FILES: Mapping[str, str] = {"train": "train.json", "validation": "valid.json", "test": "test.json"}
 SEEDS = "trainbegin.json"
+
+
+class Options(ReadOptions):
+    """What the folders of stages do not tell."""
+
+    corpus: str = Field(default="flat", pattern=r"^[^/]+$")
+    """The first part of every example id, by which synonyms of labels are found; the files do not name their corpus."""
+    labels: Names = ()
+    """Labels in the order of their class indices; without them, the different answers of train in the order in which they appear."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +71,34 @@ def read_stage(
     if storage.exists(seeds := storage.join(folder, SEEDS)):
         found.seeds.extend(read_flat(seeds, "seed", task, corpus, found.bad))
         rows += len(found.seeds)
-    check_bad(found.bad, rows + len(found.bad), options, folder)
     if labels is None:
         labels = tuple(dict.fromkeys(e.target for e in found.examples.get("train", ()))) if task in ("erc", "steer") else ()
-    examples = {split: [_with_labels(e, labels) for e in listed] for split, listed in found.examples.items()}
-    return Stage(task, tuple(labels), examples, [_with_labels(e, labels) for e in found.seeds], found.bad)
+    rows += len(found.bad)
+    for split, listed in found.examples.items():
+        odd = [e for e in listed if labels and e.target not in labels]
+        found.examples[split] = [_with_labels(e, labels) for e in listed if not labels or e.target in labels]
+        wanted = f"wanted one of {', '.join(labels)}"
+        found.bad.extend(BadRow(paths[split], _line_of(e), "unknown_label", f"target {e.target!r}, {wanted}") for e in odd)
+    check_bad(found.bad, rows, options, folder)
+    return Stage(task, tuple(labels), found.examples, [_with_labels(e, labels) for e in found.seeds], found.bad)
+
+
+def read_stages(root: str, options: Options | None = None) -> list[Stage]:
+    """The stages whose folder, named after the task, is below the root; steer takes the labels of erc where none are given.
+
+    Raises RapportError when there is none, and as `read_stage` does.
+    """
+    options = options or Options()
+    labels: Sequence[str] | None = options.labels or None
+    stages = {}
+    for task in ("erc", *(t for t in TASKS if t != "erc")):
+        if storage.is_folder(folder := storage.join(root, task)):
+            known = labels if task in ("erc", "steer") else None
+            stages[task] = read_stage(folder, task, corpus=options.corpus, labels=known, options=options)
+            labels = labels or (stages[task].labels if task == "erc" else None)
+    if not stages:
+        raise RapportError(f"{root} holds no stage: wanted folders {', '.join(TASKS)} with {', '.join(FILES.values())}")
+    return [stages[task] for task in TASKS if task in stages]
 
 
 def write_stage(folder: str, examples: Mapping[str, Iterable[ErcExample]], seeds: Iterable[ErcExample] | None = None) -> None:
@@ -100,6 +135,11 @@ def read_flat(path: str, split: str, task: str, corpus: str, bad: list[BadRow]) 
             name = f"{corpus}/{split}/flat/{number}/{task}"
             examples.append(ErcExample(name, task, given, target, target, meta={"template": "flat"}))
     return examples
+
+
+def _line_of(example: ErcExample) -> int:
+    """The line of its file, from 1."""
+    return int(example.example_id.split("/")[-2])
 
 
 def _with_labels(example: ErcExample, labels: Sequence[str]) -> ErcExample:

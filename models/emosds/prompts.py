@@ -5,7 +5,7 @@
     stage 3   instructions, history NL SP "user: " units SP slots | <emotion> SP transcript SP "EmoSDS: " <emotion> SP reply
 
 What stands before `|` is the prefix and only read; what follows is the target and learned. The instructions of stages 1 and 2 are one of
-a hundred wordings each (`prompts/*.txt`, one a line), that of stage 3 is always the same.
+a hundred wordings each (`wordings/*.txt`, one a line), that of stage 3 is always the same.
 """
 
 import random
@@ -22,7 +22,7 @@ from rapport.core.schema import Turn
 from rapport.models.emosds.answer import RESIDUAL, SYSTEM_LABEL, USER_LABEL, format_answer, tag_of
 from rapport.models.emosds.config import EmosdsConfig
 
-_FOLDER = Path(__file__).parent / "prompts"
+_FOLDER = Path(__file__).parent / "wordings"
 _SHORT = {1: "Words:", 2: "Emotion and words:", 3: "Emotion and words, then emotion and words of the reply."}
 
 Choice = Literal["round_robin", "random"]

@@ -71,8 +71,6 @@ class AnswerConfig(Config):
     """Refuse the same words twice whatever example they answer, or only for one example."""
     hint: bool = False
     """Ask once more for what was answered wrongly, with the right label in the prompt."""
-    samples: int = Field(default=1, ge=1)
-    """Answers written for each example in a round."""
     class_cap: int | None = Field(default=None, ge=1)
     """Most answers that a round may accept of each label; None is no limit."""
 

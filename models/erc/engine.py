@@ -7,7 +7,7 @@
 The base model is loaded once; adapters are exchanged below it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,11 +15,12 @@ import torch
 
 from rapport.core import storage
 from rapport.core.errors import RapportError
+from rapport.models.adapters import Adapters, has_adapters
 from rapport.models.erc.collate import ErcCollator
 from rapport.models.erc.generation import ErcGenerator, Prompt, Written
 from rapport.models.erc.model import ErcModel
 from rapport.models.erc.model_config import EngineConfig, ErcGenerationConfig, ErcModelConfig, ScoringConfig
-from rapport.models.erc.pretrained import build_model, from_pretrained, load_adapter, remove_adapter
+from rapport.models.erc.pretrained import build_model, from_pretrained, read_adapter, use_adapter
 from rapport.models.erc.scoring import Choice, ErcScorer, Scored
 
 
@@ -44,12 +45,36 @@ class RolloutEngine(Protocol):
         """One answer in pieces as it is written, and as a whole last."""
         ...
 
+    def stream_batch(
+        self, prompts: Sequence[Prompt], config: ErcGenerationConfig, gone: Callable[[int], bool] | None = None
+    ) -> Iterator[list[tuple[int, str | Written]]]:
+        """The answers of one batch as they are written together: at each step, which prompts have something new and what it is.
+
+        The last of a prompt is its whole answer; one of which `gone` says so leaves without it. Between two steps the engine may do
+        something else, also with other adapters, as long as those of this batch are back before the next.
+        """
+        ...
+
     def score(self, choices: Sequence[Choice], config: ScoringConfig) -> Iterator[Scored]:
         """How likely each answer of a closed set is."""
         ...
 
+    def read_adapter(self, folder: str | Path) -> Any:
+        """The adapters of a folder, ready for `use_adapter`, which puts them on without reading anything.
+
+        Raises RapportError when they were made for another base model.
+        """
+        ...
+
+    def use_adapter(self, adapter: Any | None) -> None:
+        """Put adapters that were read in place of those there are; None takes them away. To name those in use again costs nothing.
+
+        Raises RapportError when they do not fit; there are none then.
+        """
+        ...
+
     def load_adapter(self, folder: str | Path | None) -> None:
-        """Put the adapters of a folder in place of those there are; None takes them away. The base stays loaded.
+        """Read the adapters of a folder and use them; None takes those there are away. The base stays loaded.
 
         Raises RapportError when they were made for another base model.
         """
@@ -81,6 +106,7 @@ class TransformersEngine:
         self.model = model.eval()
         self.collator = model.collator()
         self.adapter: str | None = None
+        self._used: Adapters | None = None
 
     def generate(self, prompts: Sequence[Prompt], config: ErcGenerationConfig) -> Iterator[Written]:
         """As `RolloutEngine.generate`."""
@@ -90,16 +116,30 @@ class TransformersEngine:
         """As `RolloutEngine.stream`."""
         return ErcGenerator(self.model, config).stream(prompt)
 
+    def stream_batch(
+        self, prompts: Sequence[Prompt], config: ErcGenerationConfig, gone: Callable[[int], bool] | None = None
+    ) -> Iterator[list[tuple[int, str | Written]]]:
+        """As `RolloutEngine.stream_batch`."""
+        return ErcGenerator(self.model, config).stream_batch(prompts, gone)
+
     def score(self, choices: Sequence[Choice], config: ScoringConfig) -> Iterator[Scored]:
         """As `RolloutEngine.score`."""
         return ErcScorer(self.model, config).score(choices)
 
+    def read_adapter(self, folder: str | Path) -> Adapters:
+        """As `RolloutEngine.read_adapter`."""
+        return read_adapter(self.model, folder)
+
+    def use_adapter(self, adapter: Adapters | None) -> None:
+        """As `RolloutEngine.use_adapter`."""
+        if adapter is not self._used or (adapter is None and has_adapters(self.model.base)):
+            self._used = None
+            use_adapter(self.model, adapter)
+            self._used = adapter
+
     def load_adapter(self, folder: str | Path | None) -> None:
         """As `RolloutEngine.load_adapter`."""
-        if folder is None:
-            remove_adapter(self.model)
-        else:
-            load_adapter(self.model, folder)
+        self.use_adapter(None if folder is None else self.read_adapter(folder))
         self.adapter = None if folder is None else str(folder)
 
 

@@ -4,7 +4,7 @@ An answer is a function of model, settings and its own prompt and name: not of w
 those of `transformers.generate` (a test). Axes: B batch, A rows still being written, N tokens, H width, V vocabulary.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -73,22 +73,24 @@ class ErcGenerator:
 
         The pieces are the answer with the space that may come before and after it.
         """
-        ids: list[int] = []
-        sent = 0
-        finished = False
-        for step in self._steps([(prompt, 0)]):
-            if step.tokens[0] in self.model.ends:
-                finished = True
-                break
-            ids.append(step.tokens[0])
-            text = self._text(ids)
-            if not text.endswith(_PARTIAL) and len(text) > sent:
-                yield text[sent:]
-                sent = len(text)
-        if len(text := self._text(ids)) > sent:
-            yield text[sent:]
-        length = self._collator.count(prompt.text)
-        yield Written(prompt.example_id, text.strip(), len(ids) + finished, finished, length)
+        for step in self.stream_batch([prompt]):
+            yield from (item for _, item in step)
+
+    def stream_batch(
+        self, prompts: Sequence[Prompt], gone: Callable[[int], bool] | None = None
+    ) -> Iterator[list[tuple[int, str | Written]]]:
+        """The answers of one batch as they are written together: for each token, which prompts have something new and what it is.
+
+        The last of a prompt is its whole answer, at once when it has ended. A prompt of which `gone` says so leaves without one.
+        """
+        rows = [_Writing(prompt, self._collator.count(prompt.text), self._text) for prompt in prompts]
+        for step in self._steps([(prompt, 0) for prompt in prompts], gone) if prompts else ():
+            found: list[tuple[int, str | Written]] = []
+            for row, token in zip(step.rows, step.tokens, strict=True):
+                found += [(row, item) for item in rows[row].take(token, ends=token in self.model.ends)]
+            yield found
+        left = [row for row, writing in enumerate(rows) if not writing.finished and not (gone and gone(row))]
+        yield [(row, item) for row in left for item in rows[row].close()]
 
     def _answer(self, asked: Sequence[tuple[Prompt, int]], lengths: Sequence[int]) -> list[Written]:
         ids: list[list[int]] = [[] for _ in asked]
@@ -96,14 +98,14 @@ class ErcGenerator:
             for row, token in zip(step.rows, step.tokens, strict=True):
                 ids[row].append(token)
         answers = []
-        for (prompt, sample), row, length in zip(asked, ids, lengths, strict=True):
-            finished = row[-1] in self.model.ends
-            text = self._text(row[:-1] if finished else row).strip()
-            answers.append(Written(prompt.example_id, text, len(row), finished, length, sample))
+        for (prompt, sample), written, length in zip(asked, ids, lengths, strict=True):
+            finished = written[-1] in self.model.ends
+            text = self._text(written[:-1] if finished else written).strip()
+            answers.append(Written(prompt.example_id, text, len(written), finished, length, sample))
         return answers
 
     @torch.inference_mode()
-    def _steps(self, asked: Sequence[tuple[Prompt, int]]) -> Iterator[Step]:
+    def _steps(self, asked: Sequence[tuple[Prompt, int]], gone: Callable[[int], bool] | None = None) -> Iterator[Step]:
         model, limit = self.model, self.config.max_new_tokens
         batch = {k: v.to(model.device) for k, v in self._collator.prompts([prompt.text for prompt, _ in asked]).items()}
         mask = batch["attention_mask"]
@@ -125,8 +127,42 @@ class ErcGenerator:
             cache=cache,
             limit=limit,
             ends=model.ends,
+            gone=gone,
         )
 
     def _text(self, ids: Sequence[int]) -> str:
         text: str = self.model.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text
+
+
+class _Writing:
+    """An answer so far, and how much of it was shown."""
+
+    def __init__(self, prompt: Prompt, prompt_tokens: int, decode: Callable[[Sequence[int]], str]) -> None:
+        self._prompt, self._prompt_tokens, self._decode = prompt, prompt_tokens, decode
+        self._ids: list[int] = []
+        self._sent = 0
+        self.finished = False
+
+    def take(self, token: int, *, ends: bool) -> Iterator[str | Written]:
+        """What a token makes new: a piece of text, or the end."""
+        if ends:
+            self.finished = True
+            yield from self.close()
+            return
+        self._ids.append(token)
+        text = self._decode(self._ids)
+        if not text.endswith(_PARTIAL):
+            yield from self._new(text)
+
+    def close(self) -> Iterator[str | Written]:
+        """What was held back for a character that never became whole, and the whole answer."""
+        text = self._decode(self._ids)
+        yield from self._new(text)
+        tokens = len(self._ids) + self.finished
+        yield Written(self._prompt.example_id, text.strip(), tokens, self.finished, self._prompt_tokens)
+
+    def _new(self, text: str) -> Iterator[str]:
+        if len(text) > self._sent:
+            yield text[self._sent :]
+            self._sent = len(text)

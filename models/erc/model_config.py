@@ -94,7 +94,7 @@ class EngineConfig(Config):
     """What writes and scores."""
 
     kind: Literal["transformers", "vllm"] = "transformers"
-    """`transformers` runs anywhere; `vllm` needs a GPU and an installation of vLLM, and is the faster for large models."""
+    """`transformers` runs anywhere; `vllm` needs a GPU and `pip install 'vllm==0.26.*'`, and is the faster for large models."""
     device: str = "auto"
     """A torch device; `auto` takes a GPU where there is one."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"

@@ -18,10 +18,12 @@ from torch import Tensor
 
 from rapport.core import storage
 from rapport.core.errors import RapportError
-from rapport.models.adapters import drop_adapters, has_adapters, load_adapters, save_adapters
-from rapport.models.backends.llm.base import check_reference, load_base, quiet, readable, reference_of, save_base
+from rapport.models.adapters import Adapters, drop_adapters, has_adapters, load_adapters, put_adapters, read_adapters, save_adapters
+from rapport.models.backends.llm.base import check_reference, load_base, load_tokenizer, quiet, readable, reference_of, save_base
 from rapport.models.backends.llm.config import BaseReference
 from rapport.models.backends.llm.embedded import write_embedded
+from rapport.models.backends.llm.padding import ensure_pad
+from rapport.models.erc.collate import ErcCollator
 from rapport.models.erc.model import ErcModel
 from rapport.models.erc.model_config import ErcModelConfig
 from rapport.models.saving import ModelError, load_folder, save_folder
@@ -31,15 +33,21 @@ _BASE, _ADAPTER, _CONFIG = "base", "adapter", "config.json"
 _PEFT_CONFIG = "adapter_config.json"
 
 
-def build_model(config: ErcModelConfig, texts: Iterable[str] = (), seed: int = 0, dtype: torch.dtype = torch.float32) -> ErcModel:
+def build_model(
+    config: ErcModelConfig,
+    texts: Iterable[str] = (),
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
+    tokenizer: str | Path | None = None,
+) -> ErcModel:
     """A model before any training, on the CPU.
 
-    `texts` train the tokenizer of the embedded base, whose weights are drawn by the seed; others do not read them. Raises RapportError
-    when the base cannot be loaded.
+    `texts` train the tokenizer of the embedded base, unless `tokenizer` names the folder of one that is ready; its weights are drawn by
+    the seed. Other bases read neither. Raises RapportError when the base cannot be loaded.
     """
     if config.is_embedded:
         with tempfile.TemporaryDirectory() as folder, quiet():
-            write_embedded(folder, texts, config.embedded, seed)
+            write_embedded(folder, texts, config.embedded, seed, tokenizer)
             tokenizer, base = load_base(folder, None, dtype)
         return ErcModel(base, tokenizer, config)
     tokenizer, base = load_base(config.base, config.revision, dtype)
@@ -82,6 +90,33 @@ def save_pretrained(
     save_folder(folder, KIND, saved, {}, card=card or plain_card(model.settings), metrics=metrics)
 
 
+def copy_pretrained(source: str, target: str, *, with_base: bool = False, facts: Mapping[str, Any] | None = None) -> None:
+    """Copy a model folder, complete when `config.json` is there; `facts` are put over those that it has.
+
+    `with_base` puts the base model that adapters refer to beside them, so that they no longer need it where it was. Raises RapportError
+    when the base is not the one that they were made for.
+    """
+    local, _, saved = _read(source)
+    storage.remove(target)
+    for path in sorted(local.rglob("*")):
+        if path.is_file() and path != local / _CONFIG:
+            place = storage.join(target, path.relative_to(local).as_posix())
+            if storage.is_local(target):
+                storage.copy_file(path, place)
+            else:
+                storage.write_bytes(place, path.read_bytes())
+    if with_base and not saved["whole"]:
+        reference = _reference(saved, source)
+        check_reference(reference, reference_of(reference.source, reference.revision), source)
+        tokenizer, base = load_base(reference.source, reference.revision)
+        with tempfile.TemporaryDirectory() as folder:
+            save_base(base, tokenizer, Path(folder), base.state_dict())
+            storage.put_folder(folder, storage.join(target, _BASE))
+        saved |= {"whole": True, "reference": None}
+    saved["facts"] = {**saved.get("facts", {}), **(facts or {})}
+    storage.write_json(storage.join(target, _CONFIG), saved)
+
+
 def from_pretrained(folder: str | Path, dtype: torch.dtype = torch.float32, *, base: str = "") -> ErcModel:
     """The saved model, on the CPU, in evaluation mode.
 
@@ -102,15 +137,46 @@ def from_pretrained(folder: str | Path, dtype: torch.dtype = torch.float32, *, b
     return model.eval()
 
 
+def load_collator(folder: str | Path) -> ErcCollator:
+    """How a saved model makes ids of prompts and answers, without its weights: what counts tokens.
+
+    Raises RapportError when the folder is absent or incomplete, or the tokenizer of its base cannot be loaded.
+    """
+    _, config, saved = _read(folder)
+    reference = None if saved["whole"] else BaseReference.model_validate(saved["reference"])
+    source, revision = (reference.source, reference.revision) if reference else (storage.join(folder, _BASE), None)
+    tokenizer = load_tokenizer(source, revision)
+    ensure_pad(tokenizer)
+    return ErcCollator(tokenizer, config.tokens)
+
+
 def load_adapter(model: ErcModel, folder: str | Path) -> None:
     """Put the adapters of a saved model, or of a folder in PEFT form, in place of those that the model has; its base stays loaded.
 
-    Raises RapportError when they were made for another base model, or when the folder holds none. The model is then without adapters.
+    Raises RapportError when they were made for another base model, or when the folder holds none. The model is then as it was, or without
+    adapters.
     """
-    local = adapter_folder(model.reference, folder)
-    remove_adapter(model)
+    use_adapter(model, read_adapter(model, folder))
+
+
+def read_adapter(model: ErcModel, folder: str | Path) -> Adapters:
+    """The adapters of a saved model, or of a folder in PEFT form, in memory.
+
+    Raises RapportError when they were made for another base model, or when the folder holds none.
+    """
+    return read_adapters(adapter_folder(model.reference, folder))
+
+
+def use_adapter(model: ErcModel, adapters: Adapters | None) -> None:
+    """Put adapters in place of those that the model has; None takes them away.
+
+    Raises RapportError when they do not fit; the model is then without any.
+    """
+    if adapters is None:
+        remove_adapter(model)
+        return
     try:
-        load_adapters(model.base, local)
+        put_adapters(model.base, adapters)
     except RapportError:
         remove_adapter(model)
         raise

@@ -13,9 +13,11 @@
     LABELS: sad, happy
     ANSWER:
 
-Every part that is empty is left out, header included. Free text is put on one line, so that nobody can write a header.
+Every part that is empty is left out, header included. Free text is put on one line, and names, which begin lines, cannot be headers or
+marks: nobody can write a part of a prompt by what is said or by who says it.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -27,6 +29,12 @@ MASKED = "[?]"
 """Stands for the name of who says the line, where that is the question."""
 ANSWER = "ANSWER:"
 """The last line of `coe_r_v1`."""
+
+
+FENCE = "###"
+"""Stands around the conversation in `instructerc`."""
+HEADERS = ("INSTRUCTION", "PERSONAS", "SCENE", "DIALOGUE", "QUESTION", "LABELS", "CANDIDATES", "HINT", ANSWER.removesuffix(":"))
+"""Begin the parts of `coe_r_v1`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +89,23 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+def one_name(text: str) -> str:
+    """A name that is no more than one at the beginning of a line: without what marks lines, and without a colon; no header.
+
+    The names of the published corpora stay as they are.
+    """
+    name = one_line(text.replace(":", " ")).lstrip("> ")
+    # `[?]` stands for the name that is asked for.
+    name = name.strip("[]") if name == MASKED else name
+    first = re.match(r"\w+", name)
+    return name.capitalize() if first and first[0] in HEADERS else name
+
+
+def unfenced(text: str) -> str:
+    """The text on one line, in which nothing ends the fence."""
+    return one_line(re.sub("#{3,}", "##", text))
+
+
 def first_words(text: str, most: int | None) -> str:
     """The text, cut behind a number of words."""
     words = text.split()
@@ -120,6 +145,6 @@ def _block(header: str, lines: Iterable[str]) -> list[str]:
 def _lay_out_fenced(prompt: Prompt) -> str:
     turns = [*prompt.history, *([prompt.marked] if prompt.marked else [])]
     fenced = "\t".join(f' {said.speaker}:"{said.text}"' for said in turns)
-    conversation = f" ### \t{fenced} ### " if turns else " "
+    conversation = f" {FENCE} \t{fenced} {FENCE} " if turns else " "
     choices = f" from <{', '.join(prompt.choices)}>" if prompt.choices else ""
     return f"{prompt.instruction}{conversation}{prompt.question}{choices}:"

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from rapport.core.conversations import TASKS, Clues, Conversation, ErcExample, Line
 from rapport.core.errors import RapportError
 from rapport.models.erc.config import PromptConfig
-from rapport.models.erc.prompt import MASKED, Prompt, Said, one_line
+from rapport.models.erc.prompt import MASKED, Prompt, Said, one_line, one_name, unfenced
 from rapport.models.erc.truncation import MARKS, TokenCounter, fit
 
 WINDOWS: Mapping[str, int] = {"iemocap": 20}
@@ -186,7 +186,7 @@ def people(corpus: str, speaker: str, personas: Mapping[str, str]) -> tuple[tupl
         if len(parts) > 1:
             return tuple(found for part in parts for found in people(corpus, part.strip(), personas))
         known = [(speaker, personas.get(_FIRST_NAMES.get(corpus, {}).get(speaker, ""), ""))]
-    return tuple((name, one_line(text)) for name, text in known if text.strip())
+    return tuple((one_name(name), one_line(text)) for name, text in known if text.strip())
 
 
 def _answer_tokens(draft: Draft, task: str, config: PromptConfig, count: TokenCounter) -> int:
@@ -213,12 +213,12 @@ def _window(corpus: str, config: PromptConfig) -> int | None:
 
 
 def _said(line: Line, speaker: str | None = None) -> Said:
-    return Said(one_line(speaker or line.speaker), one_line(line.text))
+    return Said(speaker or one_name(line.speaker), one_line(line.text))
 
 
 def _headed(asked: _Asked) -> Draft:
     conversation, line, task, config = asked.conversation, asked.line, asked.task, asked.config
-    speaker = one_line(line.speaker)
+    speaker = one_name(line.speaker)
     history = tuple(_said(said) for said in asked.before)
     # The whole scene's people, not those of the window: a persona shown only for who speaks would give the answer away.
     candidates = _candidates(asked) if task == "speaker" else ()
@@ -244,11 +244,11 @@ def _headed(asked: _Asked) -> Draft:
 
 def _candidates(asked: _Asked) -> tuple[str, ...]:
     conversation, line = asked.conversation, asked.line
-    names = {one_line(said.speaker) for said in conversation.lines}
+    names = {one_name(said.speaker) for said in conversation.lines}
     if len(names) < 2:
         # Known people under their first names and the same under their full ones are one.
         own = {_FIRST_NAMES.get(conversation.corpus, {}).get(name, name) for name in names}
-        names |= {one_line(name) for name in asked.clues.personas if name not in own}
+        names |= {one_name(name) for name in asked.clues.personas if name not in own}
     if len(names) < 2:
         raise RapportError(
             f"{example_id(conversation, line.turn, asked.task)}: {line.speaker} is alone and no personas are given: nobody to choose from"
@@ -261,7 +261,7 @@ def _fenced(asked: _Asked) -> Draft:
     conversation, line, task = asked.conversation, asked.line, asked.task
     numbers = _speaker_numbers(conversation, line.turn)
     speaker = f"Speaker_{numbers[line.speaker]}"
-    text = one_line(line.text)
+    text = unfenced(line.text)
     alone = task == "speaker"  # the line without any context, as published
     most = max(INSTRUCTERC_SPEAKERS.get(conversation.corpus, 9), max(numbers.values()) + 1)
     prompt = Prompt(
@@ -270,7 +270,7 @@ def _fenced(asked: _Asked) -> Draft:
         # Not `format`: what people say may hold braces.
         question=_FENCED_QUESTIONS[task].replace("{speaker}", speaker).replace("{text}", text),
         choices={"role_play": (), "speaker": tuple(f"Speaker_{k}" for k in range(most))}.get(task, asked.labels),
-        history=() if alone else tuple(_said(said, f"Speaker_{numbers[said.speaker]}") for said in asked.before),
+        history=() if alone else tuple(Said(f"Speaker_{numbers[said.speaker]}", unfenced(said.text)) for said in asked.before),
         marked=None if alone or task == "role_play" else Said(speaker, text),
     )
     gold = {"role_play": text, "speaker": speaker}.get(task, line.label or "")

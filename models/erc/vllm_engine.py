@@ -6,7 +6,7 @@ on equal beginnings of prompts.
 
 import importlib
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,8 @@ def open_vllm(model: str | Path | ErcModelConfig, config: EngineConfig, *, base:
         vllm: Any = importlib.import_module("vllm")
     except ImportError as error:
         raise RapportError(
-            f"engine.kind is 'vllm', and vLLM cannot be imported ({error}): install it into an environment with a GPU (pip install vllm), "
-            "or set engine.kind to transformers"
+            f"engine.kind is 'vllm', and vLLM cannot be imported ({error}): install the one for our torch into an environment with a GPU "
+            "(pip install 'vllm==0.26.*'), or set engine.kind to transformers"
         ) from error
     settings, saved = model_settings(model)
     if saved is None and settings.is_embedded:
@@ -97,6 +97,13 @@ class VllmEngine:
         yield answer.text
         yield answer
 
+    def stream_batch(
+        self, prompts: Sequence[Prompt], config: ErcGenerationConfig, gone: Callable[[int], bool] | None = None
+    ) -> Iterator[list[tuple[int, str | Written]]]:
+        """As `RolloutEngine.stream_batch`, in one step."""
+        found = enumerate(self.generate(prompts, config.model_copy(update={"samples": 1})))
+        yield [item for row, answer in found if not (gone and gone(row)) for item in ((row, answer.text), (row, answer))]
+
     def score(self, choices: Sequence[Choice], config: ScoringConfig) -> Iterator[Scored]:
         """As `RolloutEngine.score`."""
         check_choices(choices)
@@ -115,14 +122,19 @@ class VllmEngine:
 
     def load_adapter(self, folder: str | Path | None) -> None:
         """As `RolloutEngine.load_adapter`."""
-        if folder is None:
-            self._request, self.adapter = None, None
-            return
+        self.use_adapter(None if folder is None else self.read_adapter(folder))
+        self.adapter = None if folder is None else str(folder)
+
+    def read_adapter(self, folder: str | Path) -> Any:
+        """As `RolloutEngine.read_adapter`; vLLM reads the weights itself, and keeps those that it used last."""
         local = adapter_folder(self._reference, folder)
         self._loaded += 1  # vLLM keeps adapters by number: an old one would answer for a folder that was written anew
         lora = importlib.import_module("vllm.lora.request")
-        self._request = lora.LoRARequest(f"adapter-{self._loaded}", self._loaded, str(local))
-        self.adapter = str(folder)
+        return lora.LoRARequest(f"adapter-{self._loaded}", self._loaded, str(local))
+
+    def use_adapter(self, adapter: Any | None) -> None:
+        """As `RolloutEngine.use_adapter`."""
+        self._request = adapter
 
     def _sampling(self, config: ErcGenerationConfig, prompt: Prompt, sample: int) -> Any:
         return self._vllm.SamplingParams(

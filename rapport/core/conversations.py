@@ -3,12 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from rapport.core.emotions import EMOTIONS
+
 LABELS: Mapping[str, tuple[str, ...]] = {
     "meld": ("neutral", "surprise", "fear", "sad", "joyful", "disgust", "angry"),
     "emorynlp": ("Joyful", "Mad", "Peaceful", "Neutral", "Sad", "Powerful", "Scared"),
     "iemocap": ("happy", "sad", "neutral", "angry", "excited", "frustrated"),
 }
 """Labels of each corpus as its benchmark writes them, in the order of their class indices (CoE, spec section 1.3)."""
+
+_CANONICAL: Mapping[str, str] = {"joyful": "happy", "mad": "angry", "surprise": "surprised", "scared": "fearful", "fear": "fearful"}
 
 TASKS = ("role_play", "speaker", "steer", "erc")
 """To write a character's next line, to tell who says a line, to reason before the label, and to give the label alone."""
@@ -51,6 +55,8 @@ class Clues:
     """`<split>/<dialogue_id>` to one line about the place and the occasion."""
     digest: str = ""
     """sha256 over both; empty where there are none."""
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """`personas` and `scenes` to where they come from; empty where nobody said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +77,9 @@ class ErcExample:
     """Answers to choose from, in canonical order; empty where the answer is free."""
     meta: Mapping[str, object] = field(default_factory=dict)
     """`template`, `window`, `clues`, and what was cut."""
+
+
+def canonical_emotion(label: str) -> str | None:
+    """The emotion of `rapport.core.emotions` that a label means; None where the vocabulary has no such emotion."""
+    name = _CANONICAL.get(label.casefold(), label.casefold())
+    return name if name in EMOTIONS else None

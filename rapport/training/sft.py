@@ -9,8 +9,8 @@ group), each runs this function on the same model and data; `config.strategy` sa
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
@@ -58,6 +58,8 @@ class LanguageData:
     train: TokenData
     validation: TokenData | None = None
     """Examples to select the model by."""
+    tasks: Mapping[str, IntArray] = field(default_factory=dict)
+    """Name to the indices of validation examples whose figures are told apart too, each example in one; without any, only all together."""
 
 
 @dataclass
@@ -88,9 +90,9 @@ class LanguageResult:
     """Time spent in training and evaluation, over all sessions of a resumed one."""
 
     @property
-    def validation(self) -> dict[str, float] | None:
-        """The selected epoch's figures on validation."""
-        figures: dict[str, float] | None = self.history[self.epoch - 1]["validation"]
+    def validation(self) -> dict[str, Any] | None:
+        """The selected epoch's figures on validation, with `per_task` where the data names tasks."""
+        figures: dict[str, Any] | None = self.history[self.epoch - 1]["validation"]
         return figures
 
 
@@ -224,14 +226,24 @@ class _Training(EpochLoop[LanguageProgress]):
         progress.step += 1
         progress.batch += 1
 
-    @torch.no_grad()
-    def validate(self) -> dict[str, float]:
-        """Figures on the validation examples, each token given the right ones before it."""
-        examples = self.data.validation
+    def validate(self) -> dict[str, Any]:
+        """Figures on the validation examples, each token given the right ones before it; `per_task` those of each task."""
+        examples, tasks = self.data.validation, self.data.tasks
         assert examples is not None
         self.strategy.network.eval()
+        parts = tasks or {"": np.arange(len(examples.lengths))}
+        totals = {name: self._answered(examples, indices) for name, indices in parts.items()}
+        self.strategy.network.train()
+        figures: dict[str, Any] = _figures(self._summed(torch.stack(list(totals.values())).sum(0)))
+        if tasks:
+            figures["per_task"] = {name: _figures(self._summed(total)) for name, total in totals.items()}
+        return figures
+
+    @torch.no_grad()
+    def _answered(self, examples: TokenData, chosen: IntArray) -> Tensor:
+        """[3] this worker's share of loss, tokens and hits of the chosen examples."""
         shares = evaluation_batches(
-            examples.lengths,
+            examples.lengths[chosen],
             self.config.evaluation_tokens,
             multiple=self.pad_multiple,
             rank=self.world.rank,
@@ -239,13 +251,12 @@ class _Training(EpochLoop[LanguageProgress]):
         )
         shortest = _shortest(examples)
         totals = torch.zeros(3, dtype=torch.float64, device=self.device)
-        tasks = [partial(examples.batch, indices if len(indices) else shortest) for indices in shares]
+        tasks = [partial(examples.batch, chosen[indices] if len(indices) else shortest) for indices in shares]
         for indices, batch in zip(shares, read_ahead(tasks, self.threads), strict=True):
             output = self.strategy.answer(self._moved(batch))
             if len(indices):
                 totals += _sums(output)
-        self.strategy.network.train()
-        return _figures(self._summed(totals))
+        return totals
 
     def checkpoint(self) -> Checkpoint[LanguageProgress]:
         """The training as it stands; the weights lie with the first worker."""

@@ -7,6 +7,17 @@ from pydantic import Field, model_validator
 from rapport.core.config import Config
 from rapport.training.config import AdamWConfig
 
+FREE = (
+    "strategy",
+    "zero_stage",
+    "gradient_checkpointing",
+    "loader_threads",
+    "evaluation_tokens",
+    "save_every_steps",
+    "save_every_epochs",
+)
+"""Settings of `SftConfig` that change neither the weights nor the figures."""
+
 
 class SftConfig(Config):
     """One supervised training of a language model, whatever its model and data."""

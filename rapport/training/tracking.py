@@ -4,8 +4,8 @@ metrics.jsonl     one line an epoch, the records of the history
 confusions.npy    [epochs evaluated, E, E] counts on validation, true emotion along the rows; of classifiers
 progress.json     how far it is, rewritten every second or so
 tensorboard/      by epoch Loss, LearningRate and, of classifiers, Accuracy, UAR, F1, Recall/<emotion>, UAR_corpus/<corpus>,
-                  ConfusionMatrix, of language models TeacherForcedTokenAccuracy, Perplexity, of head motion OffsetRemovedMAE, MAE,
-                  Correlation; by step steps/
+                  ConfusionMatrix, of language models TeacherForcedTokenAccuracy, Perplexity, Loss_task/<task>, of head motion
+                  OffsetRemovedMAE, MAE, Correlation; by step steps/
 """
 
 import io
@@ -55,6 +55,11 @@ def scalars(record: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     validation = record["validation"] or {}
     yield from ((f"Recall/{emotion}", recall) for emotion, recall in validation.get("recall", {}).items())
     yield from ((f"UAR_corpus/{corpus}", uar) for corpus, uar in validation.get("per_corpus", {}).items())
+    yield from ((f"Loss_task/{task}", part["loss"]) for task, part in validation.get("per_task", {}).items())
+
+
+Draw = Callable[[npt.ArrayLike], npt.NDArray[np.uint8]]
+"""A confusion matrix [E, E] to a picture [height, width, 3]."""
 
 
 class Tracker:
@@ -69,7 +74,7 @@ class Tracker:
         settings: Mapping[str, Any],
         history: Sequence[Mapping[str, Any]] = (),
         step: int = 0,
-        draw: Callable[[npt.ArrayLike], npt.NDArray[np.uint8]] | None = None,
+        draw: Draw | None = None,
     ) -> None:
         """`folder` is the run folder; `settings` go to MLflow; `history` and `step` say where a resumed training begins.
 

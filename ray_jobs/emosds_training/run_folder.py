@@ -3,19 +3,9 @@
 from rapport.core import storage
 from rapport.core.examples import Stage
 from rapport.ray_jobs.training_runs.run_folder import absolute
+from rapport.training import sft_config
 
-FREE = (
-    "storage",
-    "workers",
-    "tracking",
-    "training.strategy",
-    "training.zero_stage",
-    "training.gradient_checkpointing",
-    "training.loader_threads",
-    "training.evaluation_tokens",
-    "training.save_every_steps",
-    "training.save_every_epochs",
-)
+FREE = ("storage", "workers", "tracking", *(f"training.{name}" for name in sft_config.FREE))
 """Beginnings of settings that change neither the weights nor the figures."""
 
 

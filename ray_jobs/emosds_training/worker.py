@@ -15,11 +15,10 @@ from rapport.ray_jobs.emosds_training.config import StageRunConfig
 from rapport.ray_jobs.emosds_training.data import StageExamples, describe, language_data, read_stage, vocabulary_texts
 from rapport.ray_jobs.emosds_training.run_folder import model_folder, stage_folder
 from rapport.ray_jobs.emosds_training.sources import Sources
-from rapport.ray_jobs.training_runs.run_folder import flat_settings, newest_checkpoint
-from rapport.ray_jobs.training_runs.worker import reporter, told_errors
-from rapport.training.checkpoint import Checkpoint, load_checkpoint
+from rapport.ray_jobs.training_runs.run_folder import newest_checkpoint
+from rapport.ray_jobs.training_runs.worker import open_tracker, reporter, told_errors
+from rapport.training.checkpoint import load_checkpoint
 from rapport.training.sft import LanguageProgress, LanguageResult, train_language_model
-from rapport.training.tracking import Tracker
 from rapport.training.weights import load_learned
 from rapport.training.world import World
 
@@ -45,7 +44,7 @@ def _train(config: StageRunConfig, sources: Sources, lineage: Lineage) -> dict[s
     if checkpoint is None:
         fit_scale(model, train, config.stage)
     facts = {"sides": describe(train, validation), "parameters": report.total, "trained_parameters": report.trained, "parts": report.parts}
-    tracker = _tracker(config, folder, checkpoint) if world.rank == 0 else None
+    tracker = open_tracker(config, folder, f"{config.name}-stage-{config.stage}", checkpoint) if world.rank == 0 else None
     result = train_language_model(
         model,
         language_data(train, validation),
@@ -96,18 +95,6 @@ def save_model(model: SpeechLanguageModel, config: StageRunConfig, lineage: Line
         keep_codebook(folder, codebook)
     save_pretrained(model, folder, lineage=lineage, metrics=metrics)
     return metrics
-
-
-def _tracker(config: StageRunConfig, folder: str, checkpoint: Checkpoint[LanguageProgress] | None) -> Tracker:
-    progress = checkpoint.progress if checkpoint else None
-    return Tracker(
-        folder,
-        config.tracking,
-        name=f"{config.name}-stage-{config.stage}",
-        settings=flat_settings(config),
-        history=progress.history if progress else (),
-        step=progress.step if progress else 0,
-    )
 
 
 def flat_metrics(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,12 +12,11 @@ from rapport.models.listener.pretrained import save_pretrained
 from rapport.ray_jobs.listener_training.config import FoldConfig
 from rapport.ray_jobs.listener_training.data import Sides, as_turns, describe, divide, usable_turns
 from rapport.ray_jobs.listener_training.run_folder import fold_folder, model_folder
-from rapport.ray_jobs.training_runs.run_folder import flat_settings, newest_checkpoint
-from rapport.ray_jobs.training_runs.worker import reporter, told_errors
-from rapport.training.checkpoint import Checkpoint, load_checkpoint
+from rapport.ray_jobs.training_runs.run_folder import newest_checkpoint
+from rapport.ray_jobs.training_runs.worker import open_tracker, reporter, told_errors
+from rapport.training.checkpoint import load_checkpoint
 from rapport.training.motion import MotionData, MotionProgress, MotionResult, train_motion
 from rapport.training.motion_evaluation import BRIEF, motion_figures
-from rapport.training.tracking import Tracker
 
 
 def train_worker(setup: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,7 +35,7 @@ def _train(config: FoldConfig, data: str) -> dict[str, Any]:
     found = newest_checkpoint(folder)
     checkpoint = load_checkpoint(found, MotionProgress) if found else None
     model = start_model(config, store).to(ray.train.torch.get_device())
-    tracker = _tracker(config, folder, checkpoint)
+    tracker = open_tracker(config, folder, f"{config.name}-{config.label}", checkpoint)
     turns = MotionData(*(as_turns(store, side, config.model.pose) for side in (sides.train, sides.validation)))
     result = train_motion(
         model, turns, config.training, seed=config.seed, report=reporter(folder, tracker, flat_metrics), checkpoint=checkpoint
@@ -70,18 +69,6 @@ def save_model(model: HeadMotionModel, config: FoldConfig, store: MotionStore, s
     }
     save_pretrained(model.cpu(), model_folder(config), metrics=metrics)
     return metrics
-
-
-def _tracker(config: FoldConfig, folder: str, checkpoint: Checkpoint[MotionProgress] | None) -> Tracker:
-    progress = checkpoint.progress if checkpoint else None
-    return Tracker(
-        folder,
-        config.tracking,
-        name=f"{config.name}-{config.label}",
-        settings=flat_settings(config),
-        history=progress.history if progress else (),
-        step=progress.step if progress else 0,
-    )
 
 
 def flat_metrics(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -64,10 +64,10 @@ def answers_page(metrics: Mapping[str, Any], shown: Sequence[Mapping[str, Any]])
     )
 
 
-def with_none(confusion: Mapping[str, Any]) -> dict[str, Any]:
+def with_none(confusion: Mapping[str, Any], none: str = "none") -> dict[str, Any]:
     """The confusion as pages show it: `labels` with a class `none` for answers without an emotion, which is never wanted, counts of each
     wanted and given one, and `per_class` with recall, precision, F1 and support."""
-    labels = [*confusion["labels"], "none"]
+    labels = [*confusion["labels"], none]
     counts = [*confusion["counts"], [0] * len(labels)]
     support, given = [sum(row) for row in counts], [sum(column) for column in zip(*counts, strict=True)]
 
@@ -106,7 +106,7 @@ def _glances(systems: Mapping[str, Any], rows: Sequence[Any], contrasts: Sequenc
         title, share = titles[key]
         given = {name: (system["figures"] | (system["contrast"] or {})).get(key) for name, system in systems.items()}
         places = {
-            name: {**_place(figure, share), "label": labels[name], "text": figure_value(figure, share)}
+            name: {**place(figure, share), "label": labels[name], "text": figure_value(figure, share)}
             for name, figure in given.items()
             if figure
         }
@@ -114,7 +114,7 @@ def _glances(systems: Mapping[str, Any], rows: Sequence[Any], contrasts: Sequenc
     return found
 
 
-def _place(figure: Mapping[str, float | None], share: bool) -> dict[str, float]:
+def place(figure: Mapping[str, float | None], share: bool = True) -> dict[str, float]:
     """`left`, `width` and `dot` in per cent of a line from 0 to 100."""
     low, dot, high = (min(100.0, max(0.0, (100 if share else 1) * value)) for value in _bounds(figure))
     return {"left": low, "width": high - low, "dot": dot}

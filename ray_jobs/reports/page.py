@@ -7,6 +7,7 @@ from typing import Any
 
 import jinja2
 
+from rapport.core.conversations import canonical_emotion
 from rapport.core.emotions import EMOTION_COLOURS
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -38,8 +39,8 @@ def interval(bounds: Sequence[float] | None, digits: int = 1) -> str:
 
 
 def colour(emotion: str) -> str:
-    """The colour that stands for the emotion in every picture; grey for one outside the vocabulary."""
-    return EMOTION_COLOURS.get(emotion, "#888888")
+    """The colour that stands for the emotion, or what a label of conversations means, in every picture; grey outside the vocabulary."""
+    return EMOTION_COLOURS.get(canonical_emotion(emotion) or "", "#888888")
 
 
 def data_uri(data: bytes, kind: str = "image/png") -> str:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import ray.train.torch
 import torch
 from torch import nn
@@ -13,12 +15,11 @@ from rapport.ray_jobs.reports.confusion import confusion_figure, pixels
 from rapport.ray_jobs.ser_training.config import TrainSerConfig
 from rapport.ray_jobs.ser_training.data import Sources, build_data, spread
 from rapport.ray_jobs.ser_training.run_folder import model_folder, run_folder
-from rapport.ray_jobs.training_runs.run_folder import flat_settings, newest_checkpoint
-from rapport.ray_jobs.training_runs.worker import reporter, told_errors
-from rapport.training.checkpoint import Checkpoint, ClassifierProgress, load_checkpoint
+from rapport.ray_jobs.training_runs.run_folder import newest_checkpoint
+from rapport.ray_jobs.training_runs.worker import open_tracker, reporter, told_errors
+from rapport.training.checkpoint import ClassifierProgress, load_checkpoint
 from rapport.training.classifier import ClassifierResult, train_classifier
 from rapport.training.clips import ClassifierData
-from rapport.training.tracking import Tracker
 from rapport.training.weights import load_learned
 from rapport.training.world import World
 
@@ -42,7 +43,11 @@ def _train(config: TrainSerConfig, sources: Sources) -> dict[str, Any]:
     found = newest_checkpoint(folder)
     checkpoint = load_checkpoint(found, ClassifierProgress) if found else None
     model = build_model(config, data, fit=checkpoint is None)
-    tracker = _tracker(config, folder, checkpoint) if world.rank == 0 else None
+
+    def draw(confusion: npt.ArrayLike) -> npt.NDArray[np.uint8]:
+        return pixels(confusion_figure(confusion, config.model.emotions))
+
+    tracker = open_tracker(config, folder, config.name, checkpoint, draw) if world.rank == 0 else None
     result = train_classifier(
         model,
         data,
@@ -91,19 +96,6 @@ def _wrap(config: TrainSerConfig) -> Callable[[nn.Module], nn.Module]:
     # Layer drop leaves whole layers out of a step, which DDP must be told.
     skips = config.model.encoder.layer_drop > 0
     return lambda model: ray.train.torch.prepare_model(model, parallel_strategy_kwargs={"find_unused_parameters": True} if skips else None)
-
-
-def _tracker(config: TrainSerConfig, folder: str, checkpoint: Checkpoint[ClassifierProgress] | None) -> Tracker:
-    progress = checkpoint.progress if checkpoint else None
-    return Tracker(
-        folder,
-        config.tracking,
-        name=config.name,
-        settings=flat_settings(config),
-        history=progress.history if progress else (),
-        step=progress.step if progress else 0,
-        draw=lambda confusion: pixels(confusion_figure(confusion, config.model.emotions)),
-    )
 
 
 def flat_metrics(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,9 +10,10 @@ import torch
 
 from rapport.core import storage
 from rapport.core.errors import RapportError
-from rapport.ray_jobs.training_runs.run_folder import CHECKPOINTS, checkpoint_name
+from rapport.ray_jobs.training_runs.run_folder import CHECKPOINTS, checkpoint_name, flat_settings
+from rapport.training.checkpoint import Checkpoint
 from rapport.training.report import Report
-from rapport.training.tracking import Tracker
+from rapport.training.tracking import Draw, Tracker
 from rapport.training.world import World
 
 
@@ -55,6 +56,20 @@ def reporter(folder: str, tracker: Tracker | None, flat: Callable[[Mapping[str, 
             _tell_ray({**latest, "step": said.step}, None)
 
     return report
+
+
+def open_tracker(config: Any, folder: str, name: str, checkpoint: Checkpoint[Any] | None, draw: Draw | None = None) -> Tracker:
+    """The curves of a run, whose settings hold `tracking`; they go on where its checkpoint was. `draw` is as `Tracker` takes it."""
+    progress = checkpoint.progress if checkpoint else None
+    return Tracker(
+        folder,
+        config.tracking,
+        name=name,
+        settings=flat_settings(config),
+        history=progress.history if progress else (),
+        step=progress.step if progress else 0,
+        draw=draw,
+    )
 
 
 def _tell_ray(metrics: dict[str, Any], checkpoint: ray.train.Checkpoint | None) -> None:

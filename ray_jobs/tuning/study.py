@@ -24,7 +24,7 @@ STUDY, TRIALS, WORK, PRESET = "study.json", "trials", "work", "best.yaml"
 TRIAL_NAME = "trial"
 # Says where and what on rather than how: no part of a preset.
 _PLACE = ("storage", "name", "fresh", "seed", "workers", "tracking")
-_MATERIAL = ("corpora", "test_corpora", "split", "test", "data", "units", "stage", "start_from", "folds", "seeds", "concurrent")
+_MATERIAL = ("corpora", "test_corpora", "split", "test", "data", "units", "stage", "start_from", "stages", "folds", "seeds", "concurrent")
 
 State = Literal["running", "finished", "stopped", "failed"]
 

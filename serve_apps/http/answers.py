@@ -1,6 +1,6 @@
 """Answers that every app gives: models as OpenAI lists them, and health."""
 
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -30,6 +30,16 @@ class PlainModelCard(Answer):
     object: Literal["model"] = "model"
     created: int
     owned_by: str = "rapport"
+
+
+CardT = TypeVar("CardT", bound=PlainModelCard)
+
+
+class ModelList(Answer, Generic[CardT]):
+    """All models of this server."""
+
+    object: Literal["list"] = "list"
+    data: list[CardT]
 
 
 class Health(Answer):

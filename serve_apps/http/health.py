@@ -16,7 +16,7 @@ def add_health(api: FastAPI, health: Recent[Health]) -> None:
 
     @api.get("/healthz", response_model=Health, responses=errors(503), tags=["health"], summary="Health")
     async def healthz() -> Health:
-        """Sends up to a second of sound through the model; 503 when that fails."""
+        """Sends something short through the model; 503 when that fails."""
         try:
             return await health.get()
         except ApiError:

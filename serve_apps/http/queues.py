@@ -1,6 +1,7 @@
 """Calls of other deployments: full queues become 429, and errors that a client can mend come as they were raised."""
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,11 +18,21 @@ async def queued(call: Any) -> Any:
         return await call
 
 
-async def queued_items(call: Any) -> AsyncIterator[Any]:
-    """The items of a streaming call of a deployment. Raises ApiError (429) when its queue is full."""
-    with _own_errors():
-        async for item in call:
-            yield item
+async def queued_items(call: Any, ends: Callable[[Any], bool]) -> AsyncGenerator[Any]:
+    """The items of a streaming call of a deployment. Raises ApiError (429) when its queue is full.
+
+    `ends` knows the last item. Who leaves before it has the call cancelled: a stream that is only dropped goes on at its other end.
+    """
+    ended = False
+    try:
+        with _own_errors():
+            async for item in call:
+                ended = ends(item)
+                yield item
+    except (asyncio.CancelledError, GeneratorExit):
+        if not ended:
+            call.cancel()
+        raise
 
 
 @contextmanager

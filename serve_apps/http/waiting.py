@@ -5,9 +5,18 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
+from rapport.core.errors import RapportError
 from rapport.serve_apps.http.errors import ApiError
 
 T = TypeVar("T")
+
+
+async def asked(work: Awaitable[T]) -> T:
+    """The result of a service's work, whose errors that a client can mend become a 400."""
+    try:
+        return await work
+    except RapportError as error:
+        raise ApiError(400, str(error)) from error
 
 
 async def in_time(work: Awaitable[T], timeout_s: float) -> T:

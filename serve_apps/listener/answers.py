@@ -119,10 +119,3 @@ class ModelCard(PlainModelCard):
     """Whether motion can be drawn by a seed."""
     latency_s: float
     """By how much its poses lag behind the speech by design; of a model that streams."""
-
-
-class ModelList(Answer):
-    """All models of this server."""
-
-    object: Literal["list"] = "list"
-    data: list[ModelCard]

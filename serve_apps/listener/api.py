@@ -20,10 +20,11 @@ from rapport.serve_apps.http.answers import ERRORS, Health, errors
 from rapport.serve_apps.http.errors import ApiError, ErrorBody
 from rapport.serve_apps.http.guard import protect
 from rapport.serve_apps.http.health import add_health
+from rapport.serve_apps.http.models import add_models, find_id
 from rapport.serve_apps.http.pages import add_pages
 from rapport.serve_apps.http.uploads import SpeechDecoder
 from rapport.serve_apps.http.waiting import Recent, in_time
-from rapport.serve_apps.listener.answers import ModelCard, ModelList, MotionAnswer, MotionService
+from rapport.serve_apps.listener.answers import ModelCard, MotionAnswer, MotionService
 from rapport.serve_apps.listener.settings import MotionSettings
 from rapport.serve_apps.listener.stream import is_foreign, refuse_stream, serve_stream
 
@@ -89,7 +90,7 @@ class MotionRequests:
             return Response(csv_of(poses), media_type="text/csv")
         return MotionAnswer.of(self.settings.model_id, rate_hz or facts.rate_hz, speech.duration_s, seed, poses)
 
-    async def cards(self) -> ModelList:
+    async def cards(self) -> list[ModelCard]:
         """The models of this server."""
         facts = await self.facts.get()
         card = ModelCard(
@@ -100,13 +101,16 @@ class MotionRequests:
             draws=facts.draws,
             latency_s=round(facts.latency_s, 6),
         )
-        return ModelList(data=[card])
+        return [card]
 
-    def check_model(self, name: str, param: str | None) -> None:
+    @property
+    def known_as(self) -> dict[str, str]:
+        """Other names of the model."""
+        return {"default": self.settings.model_id}
+
+    def check_model(self, name: str) -> None:
         """Nothing, if `name` is this server's model. Raises ApiError (404) otherwise."""
-        if name not in (self.settings.model_id, "default"):
-            message = f"no model {name[:100]!r} here: there is {self.settings.model_id}"
-            raise ApiError(404, message, code="model_not_found", param=param)
+        find_id(name, [self.settings.model_id], known_as=self.known_as, param="model")
 
     async def in_time(self, work: Awaitable[T]) -> T:
         """The result of the work. Raises ApiError (503) when it takes too long."""
@@ -125,7 +129,7 @@ def build_api(service: MotionService, settings: MotionSettings, *, key_digest: s
     work = MotionRequests(service, settings)
     guarded = APIRouter()
     _add_motion(guarded, work)
-    _add_models(guarded, work)
+    add_models(guarded, ModelCard, work.cards, known_as=work.known_as, tells="Its rate, its latency, and what it can do.")
     _add_stream(api, guarded, work, has_key=key_digest is not None)
     # `protect` checks the key before anything is read; the dependency only tells the reference that there is one.
     api.include_router(guarded, dependencies=[Depends(HTTPBearer(auto_error=False))] if key_digest else [])
@@ -147,7 +151,7 @@ def _add_motion(api: APIRouter, work: MotionRequests) -> None:
         response_format: Annotated[Literal["json", "csv"], Form(description="`csv` is a table of times and angles.")] = "json",
     ) -> Any:
         """Roll, pitch and yaw of a listener's head, frame by frame."""
-        work.check_model(model, "model")
+        work.check_model(model)
         return await work.answer(file, rate_hz, seed, response_format)
 
 
@@ -169,18 +173,3 @@ def _add_stream(api: FastAPI, guarded: APIRouter, work: MotionRequests, has_key:
             await refuse_stream(socket, error)
             return
         await serve_stream(socket, pool, work.settings.model_id)
-
-
-def _add_models(api: APIRouter, work: MotionRequests) -> None:
-    refusals = errors(401, 503)
-
-    @api.get("/v1/models", response_model=ModelList, responses=refusals, tags=["models"], summary="Models")
-    async def models() -> ModelList:
-        """The models of this server."""
-        return await work.cards()
-
-    @api.get("/v1/models/{model}", response_model=ModelCard, responses=refusals, tags=["models"], summary="One model")
-    async def one_model(model: str) -> ModelCard:
-        """Its rate, its latency, and what it can do."""
-        work.check_model(model, None)
-        return (await work.cards()).data[0]

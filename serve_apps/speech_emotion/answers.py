@@ -151,12 +151,5 @@ class ModelCard(PlainModelCard):
     """Length of the windows it was trained on."""
 
 
-class ModelList(Answer):
-    """All models of this server."""
-
-    object: Literal["list"] = "list"
-    data: list[ModelCard]
-
-
 def _rounded(scores: dict[str, float]) -> dict[str, float]:
     return {emotion: round(float(score), 6) for emotion, score in scores.items()}

@@ -12,14 +12,15 @@ from fastapi.security import HTTPBearer
 
 from rapport import __version__
 from rapport.core.audio import SAMPLE_RATE_HZ, Speech
-from rapport.serve_apps.http.answers import ERRORS, Health, errors
+from rapport.serve_apps.http.answers import ERRORS, Health
 from rapport.serve_apps.http.errors import ApiError
 from rapport.serve_apps.http.guard import protect
 from rapport.serve_apps.http.health import add_health
+from rapport.serve_apps.http.models import add_models, find_id
 from rapport.serve_apps.http.pages import add_pages
 from rapport.serve_apps.http.uploads import SpeechDecoder
 from rapport.serve_apps.http.waiting import Recent, in_time
-from rapport.serve_apps.speech_emotion.answers import EmotionAnswer, EmotionService, ModelCard, ModelList
+from rapport.serve_apps.speech_emotion.answers import EmotionAnswer, EmotionService, ModelCard
 from rapport.serve_apps.speech_emotion.settings import EmotionSettings
 
 T = TypeVar("T")
@@ -87,17 +88,20 @@ class EmotionRequests:
         await self._in_time(self.service.analyse(clip, None, None))
         return Health(model=self.settings.model_id, latency_ms=round(1000 * (time.monotonic() - began_s), 2))
 
-    async def cards(self) -> ModelList:
+    async def cards(self) -> list[ModelCard]:
         """The models of this server."""
         facts = await self.facts.get()
         card = ModelCard(id=self.settings.model_id, created=facts.created, emotions=list(facts.emotions), window_s=facts.window_s)
-        return ModelList(data=[card])
+        return [card]
 
-    def check_model(self, name: str, param: str | None) -> None:
+    @property
+    def known_as(self) -> dict[str, str]:
+        """Other names of the model."""
+        return {"default": self.settings.model_id}
+
+    def check_model(self, name: str) -> None:
         """Nothing, if `name` is this server's model. Raises ApiError (404) otherwise."""
-        if name not in (self.settings.model_id, "default"):
-            message = f"no model {name[:100]!r} here: there is {self.settings.model_id}"
-            raise ApiError(404, message, code="model_not_found", param=param)
+        find_id(name, [self.settings.model_id], known_as=self.known_as, param="model")
 
     async def _in_time(self, work: Awaitable[T]) -> T:
         return await in_time(work, self.settings.requests.request_timeout_s)
@@ -109,7 +113,7 @@ def build_api(service: EmotionService, settings: EmotionSettings, *, key_digest:
     work = EmotionRequests(service, settings, transcribes)
     guarded = APIRouter()
     _add_emotions(guarded, work)
-    _add_models(guarded, work)
+    add_models(guarded, ModelCard, work.cards, known_as=work.known_as, tells="What it tells apart.")
     if settings.compatibility_routes:
         from rapport.serve_apps.speech_emotion.compatibility import add_compatibility_routes
 
@@ -133,23 +137,8 @@ def _add_emotions(api: APIRouter, work: EmotionRequests) -> None:
         transcribe: Annotated[bool, Form(description="Also give the words.")] = False,
     ) -> EmotionAnswer:
         """The emotion of the clip, the probability of each emotion, and the same for overlapping windows."""
-        work.check_model(model, "model")
+        work.check_model(model)
         return await work.answer(file, param="file", window_s=window_s, hop_s=hop_s, timeline=timeline, transcribe=transcribe)
-
-
-def _add_models(api: APIRouter, work: EmotionRequests) -> None:
-    refusals = errors(401, 503)
-
-    @api.get("/v1/models", response_model=ModelList, responses=refusals, tags=["models"], summary="Models")
-    async def models() -> ModelList:
-        """The models of this server."""
-        return await work.cards()
-
-    @api.get("/v1/models/{model}", response_model=ModelCard, responses=refusals, tags=["models"], summary="One model")
-    async def one_model(model: str) -> ModelCard:
-        """What the model tells apart."""
-        work.check_model(model, None)
-        return (await work.cards()).data[0]
 
 
 async def _both(first: Awaitable[T], second: Awaitable[str | None]) -> tuple[T, str | None]:

@@ -218,13 +218,6 @@ class ModelCard(PlainModelCard):
     """The names of its voices."""
 
 
-class ModelList(Answer):
-    """All models of this server."""
-
-    object: Literal["list"] = "list"
-    data: list[ModelCard]
-
-
 def chunk(head: Mapping[str, Any], delta: Mapping[str, Any], finish_reason: str | None = None, **extra: Any) -> dict[str, Any]:
     """A part of a streamed answer, in OpenAI's shape."""
     return {**head, "choices": [{"index": 0, "delta": dict(delta), "finish_reason": finish_reason}], **extra}

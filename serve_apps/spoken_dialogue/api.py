@@ -15,24 +15,24 @@ from rapport.core.audio import SAMPLE_RATE_HZ
 from rapport.core.sound_files import MEDIA_TYPES
 from rapport.models.emosds.config import GenerationConfig
 from rapport.models.emosds.dialogue import Question
-from rapport.serve_apps.http.answers import ERRORS, Health, errors
+from rapport.serve_apps.http.answers import ERRORS, Health
 from rapport.serve_apps.http.errors import ApiError
 from rapport.serve_apps.http.events import event_stream
 from rapport.serve_apps.http.guard import protect
 from rapport.serve_apps.http.health import add_health
+from rapport.serve_apps.http.models import add_models, find_id
 from rapport.serve_apps.http.pages import add_pages
 from rapport.serve_apps.http.uploads import SpeechDecoder
-from rapport.serve_apps.http.waiting import Recent, in_time
+from rapport.serve_apps.http.waiting import Recent, asked, in_time
 from rapport.serve_apps.spoken_dialogue.answers import (
     ChatAnswer,
     DialogueService,
     ModelCard,
     ModelFacts,
-    ModelList,
     Transcription,
     VerboseTranscription,
 )
-from rapport.serve_apps.spoken_dialogue.chat import Conversations, asked
+from rapport.serve_apps.spoken_dialogue.chat import Conversations
 from rapport.serve_apps.spoken_dialogue.requests import ChatRequest, SpeechRequest, VoiceName, name_of
 from rapport.serve_apps.spoken_dialogue.settings import DialogueSettings
 from rapport.serve_apps.spoken_dialogue.transcriptions import Shape, Transcriptions, shaped
@@ -95,27 +95,18 @@ class DialogueRequests:
             raise ApiError(400, f"there is no voice {name!r}: there are {', '.join(names)}", param=param, code="voice_not_found")
         return name
 
-    def check_model(self, name: str, param: str | None, *, ids: tuple[str, ...], default: str) -> str:
+    def check_model(self, name: str, *, ids: tuple[str, ...], default: str) -> str:
         """The model that is meant by a name. Raises ApiError (404) when this endpoint has none of that name."""
-        name = default if name == "default" else _KNOWN_AS.get(name, name)
-        if name not in ids:
-            message = f"no model {name[:100]!r} here: there is {', '.join(ids)}"
-            raise ApiError(404, message, code="model_not_found", param=param)
-        return name
+        return find_id(name, ids, known_as={**_KNOWN_AS, "default": default}, param="model")
 
-    @property
-    def ids(self) -> tuple[str, ...]:
-        """The models of this server."""
-        return (self.settings.model_id, VOICE_ID, *([TRANSCRIBER_ID] if self.transcribes else []))
-
-    async def cards(self) -> ModelList:
+    async def cards(self) -> list[ModelCard]:
         """The models of this server, described."""
         facts: ModelFacts = await self.facts.get()
         cards = [
             ModelCard(id=self.settings.model_id, created=facts.created, emotions=list(facts.engine.emotions)),
             ModelCard(id=VOICE_ID, created=0, voices=await self.voices.get()),
         ]
-        return ModelList(data=cards + ([ModelCard(id=TRANSCRIBER_ID, created=0)] if self.transcribes else []))
+        return cards + ([ModelCard(id=TRANSCRIBER_ID, created=0)] if self.transcribes else [])
 
     async def _look(self) -> Health:
         began_s = time.monotonic()
@@ -132,7 +123,8 @@ def build_api(service: DialogueService, settings: DialogueSettings, *, key_diges
     guarded = APIRouter()
     _add_chat(guarded, work)
     _add_audio(guarded, work)
-    _add_models(guarded, work)
+    known_as = {**_KNOWN_AS, "default": settings.model_id}
+    add_models(guarded, ModelCard, work.cards, known_as=known_as, tells="Its emotions, or its voices.")
     # `protect` checks the key before anything is read; the dependency only tells the reference that there is one.
     api.include_router(guarded, dependencies=[Depends(HTTPBearer(auto_error=False))] if key_digest else [])
     add_health(api, work.health)
@@ -145,7 +137,7 @@ def _add_chat(api: APIRouter, work: DialogueRequests) -> None:
     @api.post("/v1/chat/completions", response_model=ChatAnswer, responses=_CHAT, tags=["dialogue"], summary="Answer speech")
     async def chat(request: ChatRequest) -> Any:
         """What the user said and felt, and a reply with an emotion, in text and on request as speech."""
-        work.check_model(request.model, "model", ids=(work.settings.model_id,), default=work.settings.model_id)
+        work.check_model(request.model, ids=(work.settings.model_id,), default=work.settings.model_id)
         engine = (await work.facts.get()).engine
         if not engine.replies:
             message = f"{work.settings.model_id} hears and does not reply: ask /v1/audio/transcriptions, or serve a model of stage 3"
@@ -173,7 +165,7 @@ def _add_audio(api: APIRouter, work: DialogueRequests) -> None:
     ) -> Any:
         """The words of a recording, and with the dialogue model the emotion they are said with."""
         ids = (work.settings.model_id, *([TRANSCRIBER_ID] if work.transcribes else []))
-        chosen = work.check_model(model, "model", ids=ids, default=work.settings.model_id)
+        chosen = work.check_model(model, ids=ids, default=work.settings.model_id)
         speech = await work.recordings.read(file)
         found = work.transcriptions.segments(speech, with_model=chosen != TRANSCRIBER_ID)
         return shaped(await work.in_time(asked(found)), speech.duration_s, language, response_format)
@@ -181,7 +173,7 @@ def _add_audio(api: APIRouter, work: DialogueRequests) -> None:
     @api.post("/v1/audio/speech", response_class=Response, responses={**ERRORS, 200: _SOUND}, tags=["audio"], summary="Speak a text")
     async def speech(request: SpeechRequest) -> Response:
         """A file in which the text is spoken with an emotion."""
-        work.check_model(request.model, "model", ids=(VOICE_ID,), default=VOICE_ID)
+        work.check_model(request.model, ids=(VOICE_ID,), default=VOICE_ID)
         longest = work.settings.max_message_characters
         if not request.input.strip() or len(request.input) > longest:
             message = f"the text has {len(request.input):,} characters, wanted 1 to {longest:,} (max_message_characters)"
@@ -191,18 +183,3 @@ def _add_audio(api: APIRouter, work: DialogueRequests) -> None:
         order = SpeechOrder(request.input, voice, request.x_emotion, strength, request.speed, request.response_format)
         data = await work.in_time(asked(work.service.speak(order)))
         return Response(data, media_type=MEDIA_TYPES[request.response_format])
-
-
-def _add_models(api: APIRouter, work: DialogueRequests) -> None:
-    refusals = errors(401, 503)
-
-    @api.get("/v1/models", response_model=ModelList, responses=refusals, tags=["models"], summary="Models")
-    async def models() -> ModelList:
-        """The models of this server: the dialogue model, its voice, and a transcriber where there is one."""
-        return await work.cards()
-
-    @api.get("/v1/models/{model}", response_model=ModelCard, responses=refusals, tags=["models"], summary="One model")
-    async def one_model(model: str) -> ModelCard:
-        """Its emotions, or its voices."""
-        chosen = work.check_model(model, None, ids=work.ids, default=work.settings.model_id)
-        return next(card for card in (await work.cards()).data if card.id == chosen)

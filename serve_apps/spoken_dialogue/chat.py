@@ -9,7 +9,6 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from rapport.core.errors import RapportError
 from rapport.core.examples import ASSISTANT, USER
 from rapport.core.schema import Turn
 from rapport.core.sound_files import FileFormat
@@ -18,7 +17,7 @@ from rapport.models.emosds.config import GenerationConfig
 from rapport.models.emosds.dialogue import Question, Reply
 from rapport.serve_apps.http.errors import ApiError
 from rapport.serve_apps.http.uploads import SpeechDecoder
-from rapport.serve_apps.http.waiting import in_time
+from rapport.serve_apps.http.waiting import asked, in_time
 from rapport.serve_apps.spoken_dialogue.answers import (
     ChatAnswer,
     Choice,
@@ -152,14 +151,6 @@ class Conversations:
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {"id": f"chatcmpl-{secrets.token_hex(12)}", "object": kind, "created": int(time.time()), "model": self.settings.model_id}
-
-
-async def asked(work: Awaitable[T]) -> T:
-    """The result of a service's work, whose errors that a client can mend become a 400."""
-    try:
-        return await work
-    except RapportError as error:
-        raise ApiError(400, str(error)) from error
 
 
 def _seed(request: ChatRequest) -> int:

@@ -1,10 +1,10 @@
 """What the spoken dialogue app deploys: the HTTP front, the model, the voice. `serve_apps/sds.py` sizes them."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from threading import Event
+from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,10 @@ from ray.serve.handle import DeploymentHandle
 from rapport.models.emosds.answer import Piece
 from rapport.models.emosds.dialogue import DialogueEngine, Question, Reply
 from rapport.serve_apps.http.queues import queued, queued_items
+from rapport.serve_apps.http.together import batched, items_of
 from rapport.serve_apps.spoken_dialogue.answers import ModelFacts
 from rapport.serve_apps.spoken_dialogue.settings import DialogueSettings
 from rapport.serve_apps.spoken_dialogue.voices import Speaker, SpeechOrder
-
-Items = list[Piece | Reply | Exception]
 
 
 class DialogueModel:
@@ -35,7 +34,7 @@ class DialogueModel:
         self._engine: DialogueEngine = load_engine(folder, root=storage_root(), **where)
         self._facts = ModelFacts(self._engine.facts, saved_at(folder))
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
-        self._answers = batched(self._engine, self._thread, max_batch_size, wait_s)
+        self._answers = batched(self._engine.stream, Piece, self._thread, max_batch_size, wait_s)
         # The first call is slow (kernels are chosen): not at the cost of the first client.
         self._engine.reply([Question(np.random.default_rng(0).normal(0, 0.05, 16_000).astype(np.float32), replies=False)])
 
@@ -49,69 +48,13 @@ class DialogueModel:
     async def stream(self, question: Question) -> AsyncGenerator[Piece | Reply]:
         """As `DialogueService.stream`."""
         # What came through Ray is read-only, which torch warns of.
-        caller = Caller(replace(question, samples=np.array(question.samples)))
-        try:
-            async for items in self._answers(caller):
-                for item in items:
-                    if isinstance(item, Exception):
-                        raise item
-                    yield item
-        finally:
-            caller.gone.set()
+        async with aclosing(items_of(self._answers, replace(question, samples=np.array(question.samples)))) as items:
+            async for item in items:
+                yield item
 
     async def facts(self) -> ModelFacts:
         """As `DialogueService.facts`."""
         return self._facts
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Caller:
-    """Who waits for an answer."""
-
-    question: Question
-    gone: Event = field(default_factory=Event)
-    """Set when nobody listens any more."""
-
-
-def batched(engine: DialogueEngine, thread: ThreadPoolExecutor, max_batch_size: int, wait_s: float) -> Any:
-    """A function that streams lists of what is new in the answer to one caller, who is answered in one batch with others that wait.
-
-    Works in a Serve replica alone.
-    """
-
-    async def answers(callers: list[Caller]) -> AsyncIterator[Sequence[Any]]:
-        async for found in answered_together(engine, thread, callers):
-            yield found
-
-    decorate: Any = serve.batch(max_batch_size=max_batch_size, batch_wait_timeout_s=wait_s)
-    return decorate(answers)
-
-
-async def answered_together(engine: DialogueEngine, thread: ThreadPoolExecutor, callers: Sequence[Caller]) -> AsyncIterator[Sequence[Any]]:
-    """At each step a list for each caller of what is new, until all have their answers or have left.
-
-    A step that gives a caller StopAsyncIteration in place of a list ends theirs, and others go on.
-    """
-    steps = engine.stream([caller.question for caller in callers], lambda row: callers[row].gone.is_set())
-    going = set(range(len(callers)))
-    while going := {row for row in going if not callers[row].gone.is_set()}:
-        found: list[Items] = [[] for _ in callers]
-        for row, item in await asyncio.get_running_loop().run_in_executor(thread, _next, steps):
-            found[row].append(item)
-        yield found
-        ended = {row for row, items in enumerate(found) if any(not isinstance(item, Piece) for item in items)}
-        going -= ended
-        if ended and going:
-            # Serve closes those whose turn brings this.
-            yield [StopAsyncIteration if row in ended else [] for row in range(len(callers))]
-
-
-def _next(steps: Iterator[Any]) -> Any:
-    # A StopIteration must not cross into a coroutine; a stream that ends too early is an error of the engine.
-    try:
-        return next(steps)
-    except StopIteration:
-        raise RuntimeError("the engine ended before all its answers") from None
 
 
 class Voice:
@@ -148,16 +91,9 @@ class DeployedService:
     async def stream(self, question: Question) -> AsyncGenerator[Piece | Reply]:
         """As `DialogueService.stream`."""
         call = self._streaming.stream.remote(question)
-        ended = False
-        try:
-            async for item in queued_items(call):
-                ended = isinstance(item, Reply)
+        async with aclosing(queued_items(call, ends=lambda item: isinstance(item, Reply))) as items:
+            async for item in items:
                 yield item
-        except (asyncio.CancelledError, GeneratorExit):
-            if not ended:
-                # A stream that is only dropped goes on at its other end.
-                call.cancel()
-            raise
 
     async def speak(self, order: SpeechOrder) -> bytes:
         """As `DialogueService.speak`."""

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -131,3 +132,22 @@ def test_what_does_not_fit_is_told():
         model.base.model.norm.weight.fill_(float("nan"))
     with pytest.raises(RapportError, match="the loss is"):
         train_language_model(model, toy_data(), toy_config(epochs=1))
+
+
+def test_figures_of_tasks_add_up_to_those_of_all_and_change_nothing_that_is_learned():
+    data = toy_data()
+    assert data.validation is not None
+    places = np.arange(len(data.validation.lengths))
+    parts = {"even": places[::2], "odd": places[1::2]}
+    whole = train_language_model(Speller(), data, toy_config(epochs=2))
+    told = train_language_model(Speller(), replace(data, tasks=parts), toy_config(epochs=2))
+    assert whole.validation is not None
+    assert told.validation is not None
+    per_task = told.validation["per_task"]
+    assert list(per_task) == ["even", "odd"]
+    assert sum(part["tokens"] for part in per_task.values()) == told.validation["tokens"] == whole.validation["tokens"]
+    assert sum(part["loss"] * part["tokens"] for part in per_task.values()) == pytest.approx(
+        whole.validation["loss"] * whole.validation["tokens"]
+    )
+    for name, tensor in whole.last.items():
+        assert torch.equal(tensor, told.last[name]), name

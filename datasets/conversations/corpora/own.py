@@ -4,7 +4,7 @@ yours.
     dialogues.jsonl   {"dialogue_id": "1", "dataset": "own", "split": "train", "scene": "a kitchen at night",
                        "turns": [{"turn": 0, "utt_id": "1-0", "speaker": "Nora", "text": "Who is there?", "label": "fear"}, ...]}
     labels.json       ["neutral", "fear"], or {"own": [...]}: in the order of their class indices
-    personas.json     {"Nora": "a night nurse"}, or {"own": {...}}
+    personas.json     {"Nora": "a night nurse"}, or {"own": {...}}, or either of them under the key personas
     scenes.jsonl      {"dialogue_id": "1", "split": "train", "text": "a kitchen at night"}
 
 Of a conversation only `dialogue_id` and `turns` are needed, of a turn only `speaker` and `text`; the root may be the file itself. A label
@@ -96,14 +96,17 @@ def read(root: str, options: Options | None = None) -> Conversations:
 
 def write(folder: str, found: Conversations) -> None:
     """Write conversations, their labels and their clues in the form that `read` takes: any corpus becomes one that can be edited."""
-    scenes = found.clues.scenes
-    records = [to_record(c, scenes.get(key_of(c))) for c in found.conversations]
+    clues = found.clues
+    records = [to_record(c, clues.scenes.get(key_of(c))) for c in found.conversations]
     storage.write_bytes(storage.join(folder, FILE), to_json_lines(records))
     storage.write_json(storage.join(folder, LABEL_FILE), {found.corpus: list(found.labels)})
-    if found.clues.personas:
-        storage.write_json(storage.join(folder, PERSONAS), {found.corpus: dict(found.clues.personas)})
-    if scenes:
-        rows = [{"dialogue_id": key.partition("/")[2], "split": key.partition("/")[0], "text": text} for key, text in scenes.items()]
+    if clues.personas:
+        told = {"source": clues.sources.get("personas", ""), "hash": clues.digest}
+        storage.write_json(storage.join(folder, PERSONAS), {**told, "personas": {found.corpus: dict(clues.personas)}})
+    if clues.scenes:
+        source = clues.sources.get("scenes", "")
+        keys = [(key.partition("/"), text) for key, text in clues.scenes.items()]
+        rows = [{"dialogue_id": dialogue, "split": split, "text": text, "source": source} for (split, _, dialogue), text in keys]
         storage.write_bytes(storage.join(folder, SCENES), to_json_lines(rows))
 
 

@@ -48,6 +48,20 @@ def load_base(source: str, revision: str | None = None, dtype: torch.dtype = tor
     return tokenizer, base
 
 
+def load_tokenizer(source: str, revision: str | None = None) -> Any:
+    """The tokenizer of a hub id, folder or URI, alone.
+
+    Raises RapportError when it is not there.
+    """
+    try:
+        with quiet():
+            return AutoTokenizer.from_pretrained(_local(source), revision=revision)
+    except (OSError, ValueError, KeyError) as error:
+        raise RapportError(
+            f"cannot load the tokenizer {source!r}: {error}\nName a hub id or a folder with tokenizer files, or `embedded`"
+        ) from error
+
+
 def save_base(base: Any, tokenizer: Any, folder: Path, weights: Mapping[str, Tensor]) -> None:
     """Write network and tokenizer into a local folder; `weights`, by the network's own names, are those to write.
 

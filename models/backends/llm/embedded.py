@@ -10,7 +10,7 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from rapport.models.backends.llm.base import save_base
+from rapport.models.backends.llm.base import load_tokenizer, save_base
 from rapport.models.backends.llm.config import EmbeddedLlamaConfig
 from rapport.models.backends.llm.padding import PAD
 
@@ -20,16 +20,21 @@ BOS, EOS = "<|begin_of_text|>", "<|eot_id|>"
 _WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 
 
-def write_embedded(folder: str | Path, texts: Iterable[str], config: EmbeddedLlamaConfig, seed: int = 0) -> Path:
-    """Train the tokenizer on the texts, draw the weights, and write both; returns the folder."""
+def write_embedded(
+    folder: str | Path, texts: Iterable[str], config: EmbeddedLlamaConfig, seed: int = 0, tokenizer: str | Path | None = None
+) -> Path:
+    """Train the tokenizer on the texts, or take the one in the folder `tokenizer`, draw the weights, and write both; returns the folder.
+
+    Raises RapportError when that folder holds no tokenizer.
+    """
     folder = Path(folder)
-    tokenizer = train_tokenizer(texts, config.vocabulary)
+    tokens = train_tokenizer(texts, config.vocabulary) if tokenizer is None else load_tokenizer(str(tokenizer))
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
-        model = LlamaForCausalLM(llama_config(config, tokenizer))
+        model = LlamaForCausalLM(llama_config(config, tokens))
     # Not by the model's own `save_pretrained`: it writes nothing on any but the first worker of a distributed training.
     model.config.architectures = [type(model).__name__]
-    save_base(model, tokenizer, folder, model.state_dict())
+    save_base(model, tokens, folder, model.state_dict())
     return folder
 
 

@@ -1,3 +1,4 @@
+import { events } from "./events.js";
 import { $, ask, colours, fail, onKey, request, show, textElement } from "./page.js";
 import { takeRecordings } from "./recording.js";
 
@@ -56,21 +57,6 @@ async function converse(recording, user, reply, signal) {
     }
   }
   if (sound.length) reply.play(new Blob(sound, { type: "audio/wav" }), $("aloud").checked);
-}
-
-// The objects of a stream of server-sent events.
-async function* events(body) {
-  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return;
-    const blocks = (rest + value).split("\n\n");
-    rest = blocks.pop();
-    for (const block of blocks) {
-      if (block.startsWith("data: {")) yield JSON.parse(block.slice(6));
-    }
-  }
 }
 
 function addTurn(kind, who, blob) {

@@ -8,7 +8,7 @@ import pytest
 from rapport.core.conversations import Conversation, Line
 from rapport.core.errors import RapportError
 from rapport.datasets.conversations.records import Conversations
-from rapport.datasets.conversations.seeds import Seed, check_seeds, read_seeds, write_seeds
+from rapport.datasets.conversations.seeds import FILE, Seed, check_seeds, gather_seeds, read_seeds, relocate, write_seeds
 
 LINES = (Line(0, "0", "A", "Hm.", "sad"), Line(1, "1", "B", "Ha.", "glad"))
 FOUND = Conversations("own", ("sad", "glad"), [Conversation("1", "own", "train", LINES), Conversation("2", "own", "test", LINES)])
@@ -43,3 +43,35 @@ def test_a_file_that_holds_no_seeds_is_an_error(tmp_path: Path) -> None:
     path.write_text('{"turn": 1}\n')
     with pytest.raises(RapportError, match=r"line 1: keys turn, wanted dialogue_id, turn"):
         read_seeds(str(path), FOUND)
+
+
+YAML = """
+seeds:
+  - {dialogue_id: "1", line_id: "0", label: sad, rationale: A is low. <sad>}
+  - {dialogue_id: "1", line_id: "1", label: glad, rationale: B is up. <glad>}
+"""
+
+
+def test_a_list_by_line_ids_holds_wherever_the_lines_stand(tmp_path: Path) -> None:
+    path = tmp_path / "seeds.yaml"
+    path.write_text(YAML)
+    assert read_seeds(str(path), FOUND) == SEEDS
+    later = (Line(0, "x", "A", "Before."), *(replace(line, turn=line.turn + 1) for line in LINES))
+    shifted = replace(FOUND, conversations=[Conversation("1", "own", "train", later)])
+    assert [seed.turn for seed in read_seeds(str(path), shifted)] == [1, 2]
+    assert relocate(SEEDS, shifted) == read_seeds(str(path), shifted)
+    assert relocate(SEEDS, replace(FOUND, conversations=[])) == []
+    path.write_text(YAML.replace('"1", label: glad', '"7", label: glad'))
+    with pytest.raises(RapportError, match="7 of dialogue 1 is no line of the training side"):
+        read_seeds(str(path), FOUND)
+
+
+def test_seeds_come_from_the_file_named_from_beside_or_from_those_that_ship(tmp_path: Path) -> None:
+    assert gather_seeds(FOUND, "none", str(tmp_path)) == ([], "none")
+    assert gather_seeds(FOUND, root=str(tmp_path)) == ([], "none: nobody wrote reasons for own")
+    write_seeds(str(tmp_path / FILE), SEEDS)
+    assert gather_seeds(FOUND, root=str(tmp_path)) == (SEEDS, "beside the conversations")
+    assert gather_seeds(FOUND, str(tmp_path / FILE)) == (SEEDS, str(tmp_path / FILE))
+    seeds, why = gather_seeds(replace(FOUND, corpus="meld"))
+    assert seeds == []
+    assert "those that ship do not fit this copy (seeds_meld.yaml" in why

@@ -11,12 +11,13 @@ from transformers import AutoModelForCausalLM
 
 from rapport.core.errors import RapportError
 from rapport.models.adapters import has_adapters
+from rapport.models.backends.llm.embedded import train_tokenizer
 from rapport.models.erc.generation import ErcGenerator, Prompt
 from rapport.models.erc.model import ErcModel, apply_trainable
 from rapport.models.erc.model_config import ErcGenerationConfig, ErcModelConfig, ErcTrainableConfig
 from rapport.models.erc.pretrained import build_model, from_pretrained, load_adapter, save_pretrained
 from rapport.models.ser.config import LoraConfig
-from tests.models.erc.tiny_llm import TEXTS, base_folder, build, example, learn_something, prompt
+from tests.models.erc.tiny_llm import SIZES, TEXTS, base_folder, build, example, learn_something, prompt
 
 LORA = ErcTrainableConfig(lora=LoraConfig(rank=4, alpha=8))
 
@@ -151,3 +152,14 @@ def test_building_is_a_function_of_the_seed() -> None:
     config = ErcModelConfig(base="embedded", embedded=build().settings.embedded)
     first, again, other = (build_model(config, TEXTS, seed) for seed in (1, 1, 2))
     assert _loss(first) == _loss(again) != _loss(other)
+
+
+def test_the_embedded_base_takes_a_tokenizer_that_is_ready(tmp_path: Path) -> None:
+    ready = train_tokenizer(["one tokenizer for prompts and model"] * 3, 300)
+    ready.save_pretrained(tmp_path)
+    model = build_model(ErcModelConfig(base="embedded", embedded=SIZES), seed=1, tokenizer=tmp_path)
+    assert model.tokenizer.get_vocab() == ready.get_vocab()
+    assert model.config.vocab_size == len(ready)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RapportError, match="cannot load the tokenizer"):
+        build_model(ErcModelConfig(base="embedded", embedded=SIZES), tokenizer=tmp_path / "empty")

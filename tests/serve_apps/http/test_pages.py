@@ -12,7 +12,7 @@ from rapport.serve_apps.http.pages import add_pages
 ELSEWHERE = {"listener": {"head.js": "function headPainter() {}", "head.json": "{}"}}
 
 
-@pytest.fixture(params=["speech_emotion", "spoken_dialogue", "listener"])
+@pytest.fixture(params=["speech_emotion", "spoken_dialogue", "listener", "conversation_emotion"])
 def client(request: pytest.FixtureRequest) -> TestClient:
     app = FastAPI(docs_url=None, redoc_url=None)
     add_pages(app, request.param, ELSEWHERE.get(request.param))
@@ -44,7 +44,7 @@ def test_scripts_load_only_each_other(client: TestClient) -> None:
         seen.add(name)
         todo += [other for other in re.findall(r'from "\./([\w.]+)"', script.text) if other not in seen]
     assert "page.js" in seen
-    assert seen & {"recording.js", "stream.js"}
+    assert seen & {"recording.js", "stream.js", "events.js"}
     assert set(client.get("/assets/colours.json").json()) >= set(EMOTIONS)
 
 

@@ -15,8 +15,9 @@ from rapport.models.emosds.answer import Answer, Piece
 from rapport.models.emosds.config import GenerationConfig
 from rapport.models.emosds.dialogue import Question, Reply
 from rapport.models.emosds.engine import SpeechEngine, load_engine
+from rapport.serve_apps.http.together import Caller, answered_together
 from rapport.serve_apps.spoken_dialogue import deployments
-from rapport.serve_apps.spoken_dialogue.deployments import Caller, DeployedService, DialogueModel, answered_together
+from rapport.serve_apps.spoken_dialogue.deployments import DeployedService, DialogueModel
 
 LONG = GenerationConfig(constrained=True, max_new_tokens=40, temperature=1.0)
 
@@ -46,7 +47,7 @@ def together(engine: SpeechEngine, callers: Sequence[Caller], leave: dict[int, S
     async def main() -> list[Sequence[Any]]:
         steps = []
         with ThreadPoolExecutor(1) as thread:
-            async for found in answered_together(engine, thread, callers):
+            async for found in answered_together(engine.stream, Piece, thread, callers):
                 steps.append(found)
                 for caller in leave.get(len(steps), ()):
                     callers[caller].gone.set()
@@ -80,10 +81,10 @@ def test_when_all_have_left_the_work_ends(engine: SpeechEngine, widths: list[int
 def test_a_stream_that_is_closed_tells_the_batch(emosds_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     callers: list[Caller] = []
 
-    def alone(engine: SpeechEngine, thread: ThreadPoolExecutor, *_: object) -> Any:
+    def alone(stream: Any, piece: type, thread: ThreadPoolExecutor, *_: object) -> Any:
         async def answers(caller: Caller) -> AsyncIterator[Any]:
             callers.append(caller)
-            async for (found,) in answered_together(engine, thread, [caller]):
+            async for (found,) in answered_together(stream, piece, thread, [caller]):
                 yield found
 
         return answers
