@@ -8,6 +8,7 @@ import numpy as np
 
 from rapport.core.conversations import ErcExample
 from rapport.core.errors import RapportError
+from rapport.models.erc.prompt import ANSWER
 from rapport.ray_jobs.coe_training.config import MixtureConfig
 from rapport.training.sampler import derive_seed
 
@@ -51,14 +52,17 @@ def held_out(memory: Sequence[ErcExample], share: float, seed: int) -> tuple[lis
 
 
 def raw_texts(examples: Sequence[ErcExample]) -> list[ErcExample]:
-    """Prompts as texts to be learned whole, without any answer: of each conversation and task the one that shows most of it."""
+    """Prompts as texts to be learned whole: of each conversation and task the one that shows most of it.
+
+    The mark after which an answer comes is left out: with it, a model would learn that nothing follows.
+    """
     longest: dict[tuple[str, str], ErcExample] = {}
     for example in examples:
         place = (_conversation(example), example.task)
         if place not in longest or len(example.input) > len(longest[place].input):
             longest[place] = example
     return [
-        replace(example, example_id=f"{example.example_id}/{RAW}", input="", target=example.input, gold="", labels=())
+        replace(example, example_id=f"{example.example_id}/{RAW}", input="", target=example.input.removesuffix(ANSWER).rstrip(), gold="", labels=())
         for example in longest.values()
     ]
 

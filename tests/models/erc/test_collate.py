@@ -102,7 +102,7 @@ def test_the_side_of_padding_does_not_change_the_loss() -> None:
     model, collator = tiny(), _collator()
     encoded = collator.encode(ROWS)
     with torch.no_grad():
-        left, right = (model(**collator.batch(encoded, side)) for side in ("left", "right"))  # type: ignore[arg-type]
+        left, right = (model(**collator.batch(encoded, side)) for side in ("left", "right"))
     assert float(left.loss_sum) == pytest.approx(float(right.loss_sum), rel=1e-5)
     assert int(left.token_count) == int(right.token_count) == sum(len(row.target) for row in encoded)
 

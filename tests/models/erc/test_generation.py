@@ -11,7 +11,7 @@ PROMPTS = [Prompt(f"meld/train/{n}/3/erc", prompt(n)) for n in range(9)]
 
 
 def _texts(prompts: list[Prompt] = PROMPTS, **settings: float) -> dict[tuple[str, int], tuple[str, int, bool]]:
-    config = ErcGenerationConfig(**{"max_new_tokens": 20, **settings})  # type: ignore[arg-type]
+    config = ErcGenerationConfig(**{"max_new_tokens": 20, **settings})
     found = list(ErcGenerator(tiny(), config).generate(prompts))
     answers = {(a.example_id, a.sample): (a.text, a.tokens, a.finished) for a in found}
     assert len(answers) == len(found) == len(prompts) * config.samples

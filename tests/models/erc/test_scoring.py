@@ -14,7 +14,7 @@ CHOICES = [Choice(f"q{n}", prompt(n), LABELS[CORPORA[n % 3]] if n % 4 else ("Tom
 
 
 def _scores(choices: list[Choice] = CHOICES, **settings: float) -> dict[str, Scored]:
-    return {s.example_id: s for s in ErcScorer(tiny(), ScoringConfig(**settings)).score(choices)}  # type: ignore[arg-type]
+    return {s.example_id: s for s in ErcScorer(tiny(), ScoringConfig(**settings)).score(choices)}
 
 
 @torch.no_grad()

@@ -221,7 +221,7 @@ def test_a_broken_row_is_told_and_costs_the_build_only_where_there_are_many(
         rows[-1][column] = value
 
     folder = str(broken(root, tmp_path, change))
-    given = {"corpus__root": folder, "tasks": ("erc",), "tokenizer__source": "none"}
+    given: dict[str, Any] = {"corpus__root": folder, "tasks": ("erc",), "tokenizer__source": "none"}
     built = open_examples(run(settings(tmp_path, **given))["folder"])
     assert built.manifest["bad"] == {reason: 1}
     (row,) = storage.read_bytes(storage.join(built.folder, "bad_rows.jsonl")).decode().splitlines()

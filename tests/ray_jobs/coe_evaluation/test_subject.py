@@ -107,7 +107,7 @@ def test_dialogues_are_drawn_whole_and_alike_each_time(toy) -> None:
 
 def test_without_clues_the_same_question_shows_the_line_alone(toy) -> None:
     subject = choose_subject(settings(toy.root))
-    question = next(q for q in subject.questions if {"personas", "scene", "history"} <= set(q.meta["clues"]))
+    question = next(q for q in subject.questions if q.meta["clues"] == ["personas", "scene", "history"])
     bare = without_clues(subject, question, ("personas", "scene", "history"))
     assert (bare.example_id, bare.gold, bare.labels) == (question.example_id, question.gold, question.labels)
     assert not {"PERSONAS", "SCENE"} & {line.partition(":")[0] for line in bare.input.splitlines()}

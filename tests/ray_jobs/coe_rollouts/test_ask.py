@@ -1,8 +1,9 @@
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import ray
@@ -73,6 +74,7 @@ def test_blocks_hold_prompts_of_like_length_whatever_their_order() -> None:
     assert all(min(longer) >= max(shorter) for longer, shorter in pairwise(lengths))
 
 
+@pytest.mark.slow
 def test_any_number_of_actors_accepts_the_same(ray_cluster: dict[str, float], taught: ModelRef) -> None:
     """Acceptance test (a) of the specification."""
     found = {n: write_answers(PROMPTS, taught, GREEDY, SMALL.model_copy(update={"actors": n}), tell=lambda _: None) for n in (1, 2, 3, 4)}
@@ -126,15 +128,14 @@ def test_one_name_for_two_prompts_is_refused(taught: ModelRef) -> None:
 
 
 def test_the_base_stays_open_while_adapters_change(adapters: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened: list[object] = []
-    open_engine: Callable[..., object] = actor.open_engine
-    monkeypatch.setattr(actor, "open_engine", lambda *given, **named: opened.append(given[0]) or open_engine(*given, **named))
+    opened = MagicMock(side_effect=actor.open_engine)
+    monkeypatch.setattr(actor, "open_engine", opened)
     monkeypatch.setattr(actor, "_OPEN", {})
     one, two = model_ref(str(adapters / "one")), model_ref(str(adapters / "two"))
     assert (one.adapter, one.model) == (str(adapters / "one"), two.model)
     rows = [{"example_id": p.example_id, "text": p.text} for p in PROMPTS[:3]]
     first, second, again = (actor.Asker(ref, EngineConfig(), GREEDY).answer(rows) for ref in (one, two, one))
-    assert len(opened) == 1
+    assert opened.call_count == 1
     assert first == again != second
 
 

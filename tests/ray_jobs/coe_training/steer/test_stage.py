@@ -15,6 +15,7 @@ from rapport.core import storage
 from rapport.core.errors import RapportError
 from rapport.models.erc.pretrained import from_pretrained, save_pretrained
 from rapport.ray_jobs.coe_rollouts.config import RolloutConfig
+from rapport.ray_jobs.coe_training.steer.artefacts import told_full_disk
 from rapport.ray_jobs.coe_training.steer.config import SteerConfig
 from rapport.ray_jobs.coe_training.steer.stage import choose_round, run_steer, stop_reason
 from rapport.ray_jobs.training_runs.config import WorkersConfig
@@ -104,6 +105,15 @@ def test_a_full_disk_loses_nothing(
     assert toy.data() == whole[0].data()
     assert [record["seal"] for record in result["rounds"]] == [storage.read_json(f)["seal"] for f in sorted(toy.folder.glob("rounds/*"))]
     assert not list(toy.folder.rglob("*.tmp"))
+
+
+def test_a_full_disk_of_a_worker_is_told_and_other_errors_rise() -> None:
+    full, other = RuntimeError("a worker failed"), RuntimeError("a worker failed")
+    full.__cause__, other.__cause__ = OSError(errno.ENOSPC, "No space left on device"), OSError(errno.EACCES, "Permission denied")
+    with pytest.raises(RapportError, match="no space is left"), told_full_disk("there"):
+        raise full
+    with pytest.raises(RuntimeError, match="a worker failed"), told_full_disk("there"):
+        raise other
 
 
 def test_a_killed_round_is_done_again_to_the_same_end(tmp_path: Path, whole: tuple[ToyStage, dict[str, Any]]) -> None:
