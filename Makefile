@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export RAY_ENABLE_UV_RUN_RUNTIME_ENV := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart emosds listener test check serve bench setup
+.PHONY: help quickstart emosds listener coe test check serve bench setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,13 @@ listener: $(SYNCED) ## head motion from nothing: conversations -> turns -> model
 	job train_listener --config lstm-linear --name fair; \
 	job evaluate_listener --models causal,fair; \
 	job train_listener --config embedded --name served --folds none
+
+coe: $(SYNCED) ## emotions in conversations from nothing: conversations -> examples -> stages -> evaluation; STORAGE=folder for its outputs
+	@set -e; $(JOB); \
+	job make_conversations --config meld; \
+	job build_coe --config made-meld; \
+	job train_coe --config embedded; \
+	job evaluate_coe
 
 test: $(SYNCED) ## every test, on CPU, without network; ARGS="-k storage" picks some
 	@$(PY) -m pytest $(ARGS)

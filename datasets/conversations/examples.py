@@ -9,6 +9,7 @@ dialogues.jsonl, labels.json, personas.json, scenes.jsonl
 bad_rows.jsonl                 what could not be used, by file and line
 examples/<task>/<side>.jsonl   one `ErcExample` a line
 seeds.jsonl                    examples of steer whose target has reasons before the label
+knowledge.jsonl                texts as examples without a prompt, for a model that learns from nothing; only of made conversations
 tokenizer/                     the tokenizer that counted, where one was trained here
 """
 
@@ -28,7 +29,7 @@ from rapport.datasets.conversations.tables import read_objects, to_json_lines
 
 KIND, HOME = "coe_examples", "coe"
 """`kind` in the manifest, and the folder below features."""
-SEEDS, BAD_ROWS, TOKENIZER = "seeds.jsonl", "bad_rows.jsonl", "tokenizer"
+SEEDS, KNOWLEDGE, BAD_ROWS, TOKENIZER = "seeds.jsonl", "knowledge.jsonl", "bad_rows.jsonl", "tokenizer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,12 @@ class ExampleStore:
         if not storage.exists(path):
             raise RapportError(f"{self.folder} has no seeds, from which a model learns to reason: name a file in seeds of build_coe")
         return path
+
+    @property
+    def knowledge_path(self) -> str | None:
+        """The file of texts that stand in for what a published language model knows; None where the corpus brought none."""
+        path = storage.join(self.folder, KNOWLEDGE)
+        return path if storage.exists(path) else None
 
     def seeds(self) -> list[ErcExample]:
         """Examples of steer whose target gives reasons, then the label; none of them is in the pool. Raises as `seeds_path` does."""

@@ -24,6 +24,7 @@ from rapport.datasets.conversations.clues import to_clues
 from rapport.datasets.conversations.records import key_of
 from rapport.datasets.conversations.seeds import Seed
 from rapport.datasets.synthetic import drama_world as world
+from rapport.datasets.synthetic.drama_reasons import Beat, label_of, rationale_for
 from rapport.datasets.synthetic.seeds import generator
 
 EPISODE = 20
@@ -49,19 +50,8 @@ class DramaConfig(Config):
     """Share of reactions whose label is drawn anew from all labels: what no clue explains."""
     seeds: int = Field(default=10, ge=1)
     """Examples with a rationale, from train; at least one of each label."""
-
-
-@dataclass(frozen=True, slots=True)
-class Beat:
-    """Why a line has its label."""
-
-    kind: Literal["opening", "report", "reaction"]
-    event: str | None
-    """What happened last."""
-    temperament: str
-    scene: str
-    odd: bool = False
-    """Whether the label was drawn anew."""
+    facts: int = Field(default=4000, ge=0)
+    """Texts about the world, of which a model that learns from nothing learns what a published one knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,26 +111,6 @@ def cast(config: DramaConfig, seed: int) -> dict[str, dict[str, tuple[str, str]]
             job = world.JOBS[rng.integers(len(world.JOBS))]
             people[split][name] = (temperament, _one(world.TEMPERAMENTS[temperament], rng).format(job=job))
     return people
-
-
-def label_of(corpus: str, temperament: str, scene: str, event: str) -> str:
-    """What somebody of a temperament feels about an event in a kind of scene."""
-    return world.FEELING[corpus][world.MEANING[scene][event]][temperament]
-
-
-def rationale_for(name: str, beat: Beat, label: str) -> str:
-    """Why, in words: the persona, the scene and the event, what it means there, and the label at the end."""
-    if beat.kind == "opening":
-        return f"{name} only opens the talk, and nothing has happened yet, so the line is calm. <{label}>"
-    assert beat.event is not None
-    event = world.NAMES_OF_EVENTS[beat.event]
-    if beat.kind == "report":
-        return f"{name} only reports {event}, so the line is calm. <{label}>"
-    meaning = world.TOLD_AS[world.MEANING[beat.scene][beat.event]]
-    return (
-        f"The scene is the {beat.scene}, and the last event is {event}. In a {beat.scene} {event} means {meaning}. "
-        f"{name} is {world.TRAITS[beat.temperament]}, and to such a person {meaning} feels {label.lower()}. <{label}>"
-    )
 
 
 def best_accuracies(config: DramaConfig) -> dict[str, float]:

@@ -14,12 +14,23 @@ from rapport.core.errors import RapportError
 from rapport.core.schema import SPLITS
 from rapport.datasets.conversations import flat
 from rapport.datasets.conversations.corpora import own
-from rapport.datasets.conversations.examples import BAD_ROWS, HOME, KIND, SEEDS, TOKENIZER, examples_path, open_examples, write_records
+from rapport.datasets.conversations.examples import (
+    BAD_ROWS,
+    HOME,
+    KIND,
+    KNOWLEDGE,
+    SEEDS,
+    TOKENIZER,
+    examples_path,
+    open_examples,
+    write_records,
+)
 from rapport.datasets.conversations.records import BadRow
 from rapport.datasets.conversations.tables import to_json_lines
 from rapport.models.backends.llm.config import EMBEDDED
 from rapport.models.erc.build import Built, build_examples
 from rapport.ray_jobs.coe_data.config import BuildCoeConfig
+from rapport.ray_jobs.coe_data.known import known_texts
 from rapport.ray_jobs.coe_data.sources import FlatSource, Source, gather
 from rapport.ray_jobs.coe_data.taken_in import built_from
 from rapport.ray_jobs.coe_data.tokens import choose_tokenizer, counter, representative_texts, save_tokenizer
@@ -106,7 +117,8 @@ def _examples(source: Source, config: BuildCoeConfig) -> tuple[Any, Built]:
         )
 
     trains = config.tokenizer.source == EMBEDDED
-    texts = representative_texts(made(sides=("train",)), found.clues, found.conversations) if trains else ()
+    texts = representative_texts(made(sides=("train",)), found.clues, found.conversations) if trains else []
+    texts += [known.text for known in source.knowledge]
     tokenizer = choose_tokenizer(config.tokenizer, texts)
     return tokenizer, made(counter(tokenizer) if tokenizer is not None else None)
 
@@ -153,6 +165,9 @@ def _write(plan: BuildPlan, built: Built, tokenizer: Any) -> None:
     if built.seeds:
         files["seeds"] = storage.join(folder, SEEDS)
         write_records(files["seeds"], built.seeds)
+    if isinstance(source, Source) and source.knowledge:
+        files["knowledge"] = storage.join(folder, KNOWLEDGE)
+        write_records(files["knowledge"], known_texts(source, built))
     if tokenizer is not None and config.tokenizer.source == EMBEDDED:
         save_tokenizer(tokenizer, storage.join(folder, TOKENIZER))
     digest = hashlib.sha256()
@@ -170,6 +185,7 @@ def _write(plan: BuildPlan, built: Built, tokenizer: Any) -> None:
         "skipped": {task: dict(counts) for task, counts in built.skipped.items() if counts},
         "cut": dict(built.cut()),
         "bad": dict(Counter(b.reason for b in bad)),
+        "knowledge": len(source.knowledge) if isinstance(source, Source) else 0,
         "digest": digest.hexdigest(),
     }
     storage.finish(

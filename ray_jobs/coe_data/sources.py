@@ -11,6 +11,7 @@ from rapport.core.errors import RapportError
 from rapport.datasets.conversations import flat
 from rapport.datasets.conversations.clues import gather_clues
 from rapport.datasets.conversations.examples import find_examples, open_examples
+from rapport.datasets.conversations.knowledge import Known, knowledge_beside
 from rapport.datasets.conversations.overlap import without_overlap
 from rapport.datasets.conversations.records import BadRow, Conversations, is_made
 from rapport.datasets.conversations.seeds import Seed, check_seeds, gather_seeds, relocate
@@ -34,12 +35,15 @@ class Source:
     made: bool
     removed: list[str] = field(default_factory=list)
     """What was taken out, one sentence for each side of another corpus."""
+    knowledge: list[Known] = field(default_factory=list)
+    """What a model that learns from nothing is to know."""
 
     def digest(self) -> str:
         """sha256 over everything that decides the examples."""
         read = self.found
         parts = [read.corpus, read.labels, read.clues.digest, [asdict(s) for s in self.seeds], [asdict(c) for c in read.conversations]]
-        return _sha256([*parts, sorted(read.absent), [(b.line, b.reason) for b in read.bad]])
+        known = [asdict(k) for k in self.knowledge]
+        return _sha256([*parts, sorted(read.absent), [(b.line, b.reason) for b in read.bad], *([known] if known else [])])
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,7 @@ def gather(config: BuildCoeConfig) -> Source | FlatSource:
         check_seeds(
             kept, found, f"after {len(seeds) - len(kept)} seeds were taken out with what other corpora ask about (apart), {seeds_from}"
         )
-    return Source(found, kept, seeds_from, is_made(root), removed)
+    return Source(found, kept, seeds_from, is_made(root), removed, knowledge_beside(root, found))
 
 
 def find_root(config: BuildCoeConfig) -> str:

@@ -61,9 +61,10 @@ def raw_texts(examples: Sequence[ErcExample]) -> list[ErcExample]:
         place = (_conversation(example), example.task)
         if place not in longest or len(example.input) > len(longest[place].input):
             longest[place] = example
+    texts = {name: example.input.removesuffix(ANSWER).rstrip() for name, example in longest.items()}
     return [
-        replace(example, example_id=f"{example.example_id}/{RAW}", input="", target=example.input.removesuffix(ANSWER).rstrip(), gold="", labels=())
-        for example in longest.values()
+        replace(example, example_id=f"{example.example_id}/{RAW}", input="", target=texts[name], gold="", labels=())
+        for name, example in longest.items()
     ]
 
 

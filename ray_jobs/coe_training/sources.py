@@ -46,6 +46,10 @@ class Sources:
         """The files of examples with reasons. Raises RapportError when a build has none."""
         return tuple(store.seeds_path for store in self.stores)
 
+    def knowledge(self) -> tuple[str, ...]:
+        """The files of texts for a base that learns from nothing; a corpus may bring none."""
+        return tuple(path for store in self.stores if (path := store.knowledge_path))
+
     def texts(self) -> tuple[str, ...]:
         """The files that a tokenizer may learn from."""
         tasks = ("role_play", "speaker", "steer", "erc")
@@ -93,6 +97,7 @@ def sides_of(
     checked = {task: _read(files) for task, files in validation.items()}
     if stage.name == BASE:
         learned, asked = (raw_texts([e for found in side.values() for e in found]) for side in (rows, checked))
+        learned += _read(sources.knowledge())
     elif stage.name == JOINT:
         assert memory is not None
         kept, out = held_out(read_records(memory), config.mixture.memory_validation, config.seed)
@@ -127,6 +132,7 @@ def _made_from(config: TrainCoeConfig, stage: Stage, sources: Sources, hashes: d
     if stage.name == BASE:
         texts = [storage.join(sources.tokenizer, "tokenizer.json")] if sources.tokenizer else sources.texts()
         found["tokenizer"] = [_sha256(path, hashes) for path in texts]
+        found["knowledge"] = [_sha256(path, hashes) for path in sources.knowledge()]
     if stage.name == JOINT:
         found["mixture"] = config.mixture.model_dump(mode="json")
     if stage.kind == "sft":

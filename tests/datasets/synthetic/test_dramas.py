@@ -11,7 +11,8 @@ from rapport.datasets.conversations.records import Conversations, key_of
 from rapport.datasets.conversations.seeds import check_seeds
 from rapport.datasets.conversations.text import words_of
 from rapport.datasets.synthetic import drama_world as world
-from rapport.datasets.synthetic.dramas import DramaConfig, Dramas, best_accuracies, bounds, cast, label_of, make_dramas
+from rapport.datasets.synthetic.drama_reasons import label_of
+from rapport.datasets.synthetic.dramas import DramaConfig, Dramas, best_accuracies, bounds, cast, make_dramas
 
 CORPORA = ("meld", "emorynlp")
 

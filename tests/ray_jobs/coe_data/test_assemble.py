@@ -14,7 +14,7 @@ from rapport.core.config import find_preset, preset_names, read_config, with_val
 from rapport.core.conversations import LABELS, TASKS
 from rapport.core.errors import RapportError
 from rapport.datasets.conversations.corpora import emorynlp, iemocap, meld, own
-from rapport.datasets.conversations.examples import ExampleStore, check_mixture, open_examples
+from rapport.datasets.conversations.examples import ExampleStore, check_mixture, open_examples, read_records
 from rapport.datasets.conversations.seeds import gather_seeds
 from rapport.datasets.conversations.tables import to_json_lines
 from rapport.datasets.synthetic.drama_files import write_dramas
@@ -29,7 +29,7 @@ from rapport.ray_jobs.build_coe import run
 from rapport.ray_jobs.coe_data import assemble
 from rapport.ray_jobs.coe_data.config import BuildCoeConfig
 
-SMALL = DramaConfig(train=40, validation=4, test=5, people=24, seeds=8)
+SMALL = DramaConfig(train=40, validation=4, test=5, people=24, seeds=8, facts=20)
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +58,17 @@ def line_of(example_id: str) -> str:
 @pytest.mark.parametrize("name", preset_names("build_coe"))
 def test_every_preset_is_read(name: str) -> None:
     assert read_config(BuildCoeConfig, find_preset(name, "build_coe")).name == name
+
+
+def test_what_is_known_of_made_conversations_is_read_below_their_prompts(store: ExampleStore) -> None:
+    assert store.knowledge_path is not None
+    known = read_records(store.knowledge_path)
+    prompts = {e.example_id: e.input for e in store.read("erc", "train")}
+    assert len(known) == 20 + len(prompts) == store.manifest["knowledge"]
+    assert len({e.example_id for e in known}) == len(known)
+    assert all(e.input == e.gold == "" for e in known)
+    below = [e.target.rpartition("\n")[0] for e in known[20:]]
+    assert sorted(below) == sorted(text.removesuffix("ANSWER:").rstrip() for text in prompts.values())
 
 
 def test_a_build_holds_examples_conversations_clues_and_tokenizer(root: Path, store: ExampleStore) -> None:

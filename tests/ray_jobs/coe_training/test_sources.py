@@ -87,6 +87,20 @@ def test_texts_of_the_base_stage_hold_no_answer(root):
         assert all(e.input == "" and "ANSWER:" not in e.target for e in read_records(path))
 
 
+def test_the_base_stage_reads_what_is_known_and_is_another_without_it(root):
+    config = resolved(settings(root, "first", base={"training": TRAINING}))
+    sources = find_sources(config)
+    (file,) = sources.knowledge()
+    base = plan(config, sources)[0]
+    (train,), _ = sides_of(config, base, sources, None)
+    assert {e.target for e in read_records(file)} <= {e.target for e in read_records(train)}
+    known = storage.read_bytes(file)
+    storage.remove(file)
+    assert plan(config, sources)[0].key != base.key
+    storage.write_bytes(file, known)
+    assert plan(config, sources)[0].key == base.key
+
+
 def test_a_name_is_kept_for_the_settings_that_it_was_begun_with(root):
     config = resolved(settings(root, "kept"))
     stages = plan(config, find_sources(config))

@@ -23,7 +23,7 @@ TRAINING = {
 
 def build_toy(root: Path, corpus: str = "meld") -> ExampleStore:
     """Examples below a storage root, under the name of the corpus."""
-    dramas = {"corpus": corpus, "train": 12, "validation": 3, "test": 3, "people": 8}
+    dramas = {"corpus": corpus, "train": 12, "validation": 3, "test": 3, "people": 8, "facts": 20}
     make(MakeConversationsConfig.model_validate({"storage": str(root), "dramas": dramas}))
     settings = {
         "storage": str(root),
