@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from rapport.core.conversations import Conversation
-from rapport.core.errors import RapportError
 from rapport.datasets.conversations.records import Conversations, numbered
 from rapport.datasets.conversations.text import words_of
 
@@ -58,15 +57,6 @@ def overlaps(corpora: Sequence[Conversations]) -> list[Overlap]:
                     ids = [tuple(name for words in shared for name in side[words]) for side in (lines, known)]
                     found.append(Overlap(f"{asked.corpus}/{split}", f"{trained.corpus}/train", len(lines), len(shared), *ids))
     return found
-
-
-def check_disjoint(corpora: Sequence[Conversations]) -> None:
-    """Raise RapportError when a corpus teaches long lines that another asks about."""
-    if told := [o for o in overlaps(corpora) if o.shared]:
-        raise RapportError(
-            f"{'; '.join(map(str, told))}, the first as {told[0].asked_lines[0]} and {told[0].trained_lines[0]}: "
-            "train on one of the corpora alone, or remove what they share from the training sides"
-        )
 
 
 def without_overlap(
