@@ -28,7 +28,7 @@ def test_what_is_read_holds_no_label():
 def test_what_is_read_is_how_the_reasons_begin():
     lines = {(c.dialogue_id, line.line_id): (c, line) for c in DRAMAS.conversations if c.split == "train" for line in c.lines}
     for known in KNOWN:
-        if known.dialogue_id is not None:
+        if known.dialogue_id is not None and known.line_id is not None:
             conversation, line = lines[known.dialogue_id, known.line_id]
             beat = DRAMAS.beats[key_of(conversation), line.turn]
             first = known.text.split(". ")[0].removesuffix(".")
