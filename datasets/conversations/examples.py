@@ -24,8 +24,8 @@ from rapport.core.errors import RapportError
 from rapport.core.schema import SPLITS
 from rapport.datasets.conversations.corpora import own
 from rapport.datasets.conversations.overlap import overlaps
-from rapport.datasets.conversations.records import BadRow, Conversations
-from rapport.datasets.conversations.tables import read_objects, to_json_lines
+from rapport.datasets.conversations.records import Conversations
+from rapport.datasets.conversations.tables import read_dataclass, to_json_lines
 
 KIND, HOME = "coe_examples", "coe"
 """`kind` in the manifest, and the folder below features."""
@@ -177,18 +177,7 @@ def read_records(path: str) -> list[ErcExample]:
     """
     if not storage.exists(path):
         raise RapportError(f"{path} does not exist: wanted examples, one a line")
-    examples = []
-    for item in read_objects(path):
-        if isinstance(item, BadRow):
-            raise RapportError(str(item))
-        number, record = item
-        try:
-            example = ErcExample(**{**record, "labels": tuple(record.get("labels", ()))})
-        except TypeError:
-            wanted = ", ".join(ErcExample.__dataclass_fields__)
-            raise RapportError(f"{path} line {number}: keys {', '.join(record)}, wanted {wanted}") from None
-        examples.append(example)
-    return examples
+    return list(read_dataclass(path, ErcExample, labels=tuple))
 
 
 def write_records(path: str, examples: Iterable[ErcExample]) -> None:

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from rapport.core import storage
-from rapport.core.errors import RapportError
-from rapport.datasets.conversations.records import BadRow, Conversations
-from rapport.datasets.conversations.tables import read_objects, to_json_lines
+from rapport.datasets.conversations.records import Conversations
+from rapport.datasets.conversations.tables import read_dataclass, to_json_lines
 
 FILE = "knowledge.jsonl"
 
@@ -37,19 +36,7 @@ def knowledge_beside(root: str, found: Conversations) -> list[Known]:
     if not storage.exists(path):
         return []
     places = {(c.dialogue_id, line.line_id) for c in found.of("train") for line in c.lines}
-    known = []
-    for item in read_objects(path):
-        if isinstance(item, BadRow):
-            raise RapportError(str(item))
-        number, record = item
-        try:
-            text = Known(**record)
-        except TypeError:
-            wanted = ", ".join(Known.__dataclass_fields__)
-            raise RapportError(f"{path} line {number}: keys {', '.join(record)}, wanted {wanted}") from None
-        if text.dialogue_id is None or (text.dialogue_id, text.line_id) in places:
-            known.append(text)
-    return known
+    return [k for k in read_dataclass(path, Known) if k.dialogue_id is None or (k.dialogue_id, k.line_id) in places]
 
 
 def write_knowledge(path: str, known: Sequence[Known]) -> None:

@@ -14,8 +14,8 @@ from rapport.core import storage
 from rapport.core.config import Config, read_config
 from rapport.core.errors import RapportError
 from rapport.datasets.conversations.clues import AUTO, NONE
-from rapport.datasets.conversations.records import BadRow, Conversations
-from rapport.datasets.conversations.tables import read_objects, to_json_lines
+from rapport.datasets.conversations.records import Conversations
+from rapport.datasets.conversations.tables import read_dataclass, to_json_lines
 
 FILE = "seeds.jsonl"
 
@@ -96,21 +96,10 @@ def read_seeds(path: str, found: Conversations) -> list[Seed]:
     """
     if not storage.exists(path):
         raise RapportError(f"{path} does not exist: wanted {FILE}, a few lines of the training side with a rationale each")
-    seeds = []
     if path.lower().endswith((".yaml", ".yml")):
         seeds = _placed(read_config(ListedSeeds, storage.local_copy(path)), found, path)
-        check_seeds(seeds, found, path)
-        return seeds
-    for item in read_objects(path):
-        if isinstance(item, BadRow):
-            raise RapportError(str(item))
-        number, record = item
-        try:
-            seed = Seed(**record)
-        except TypeError:
-            wanted = ", ".join(Seed.__dataclass_fields__)
-            raise RapportError(f"{path} line {number}: keys {', '.join(record)}, wanted {wanted}") from None
-        seeds.append(seed)
+    else:
+        seeds = list(read_dataclass(path, Seed))
     check_seeds(seeds, found, path)
     return seeds
 

@@ -3,13 +3,15 @@
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
 
 from rapport.core import storage
 from rapport.core.errors import RapportError
 from rapport.datasets.conversations.records import BadRow
+
+T = TypeVar("T")
 
 
 class Unusable(Exception):
@@ -94,6 +96,22 @@ def read_objects(path: str) -> Iterator[tuple[int, dict[str, Any]] | BadRow]:
                 yield number, record
             else:
                 yield BadRow(path, number, "json", f"{type(record).__name__}, wanted an object")
+
+
+def read_dataclass(path: str, kind: type[T], **convert: Callable[[Any], Any]) -> Iterator[T]:
+    """The objects of a file with one a line as records of a dataclass; `convert` makes of a field's JSON what the field holds.
+
+    Raises RapportError that names the line of one that is none.
+    """
+    for item in read_objects(path):
+        if isinstance(item, BadRow):
+            raise RapportError(str(item))
+        number, record = item
+        try:
+            yield kind(**{key: convert[key](value) if key in convert else value for key, value in record.items()})
+        except TypeError:
+            wanted = ", ".join(field.name for field in fields(kind))  # type: ignore[arg-type]
+            raise RapportError(f"{path} line {number}: keys {', '.join(record)}, wanted {wanted}") from None
 
 
 def to_json_lines(records: Sequence[Any]) -> bytes:

@@ -37,4 +37,4 @@ def test_it_judges_by_what_trainings_select_by():
 def test_any_draw_gives_a_model(preset, seed):
     settings = base(preset)
     drawn = with_values(settings, {field: SPACE[field].sample(random_state=seed) for field in searched(settings)})
-    HeadMotionModel(drawn.model)
+    assert any(p.requires_grad for p in HeadMotionModel(drawn.model).parameters())
