@@ -36,5 +36,10 @@ def storage_root() -> str:
 
 def saved_at(folder: str) -> int:
     """When a model folder was saved, in seconds since 1970; 0 where the storage does not tell."""
+    return saved_at_ns(folder) // 10**9
+
+
+def saved_at_ns(folder: str) -> int:
+    """The same in nanoseconds, which tells apart models that were saved one right after the other."""
     fs, inner = storage.resolve(storage.join(folder, _CONFIG))
-    return (fs.get_file_info(inner).mtime_ns or 0) // 10**9
+    return fs.get_file_info(inner).mtime_ns or 0

@@ -5,6 +5,7 @@ that learns from nothing reads it here. What somebody feels in a conversation st
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -20,12 +21,14 @@ FACTS = 4
 
 
 def knowledge_of(made: Dramas, seed: int) -> Iterator[Known]:
-    """`config.facts` texts of facts, then a text for each line of train. The same seed gives the same."""
+    """`config.facts` texts of facts, `config.casts` of who is what, then a text for each line of train. The same seed gives the same."""
     rng = generator(seed, "knowledge")
     train = [conversation for conversation in made.conversations if conversation.split == "train"]
     names = sorted({line.speaker for conversation in train for line in conversation.lines})
     for _ in range(made.config.facts):
         yield Known(" ".join(_fact(made.config.corpus, names, rng) for _ in range(FACTS)))
+    for _ in range(made.config.casts):
+        yield Known(_cast(names, rng))
     for conversation in train:
         for line in conversation.lines:
             beat = made.beats[key_of(conversation), line.turn]
@@ -36,9 +39,7 @@ def knowledge_of(made: Dramas, seed: int) -> Iterator[Known]:
 def _fact(corpus: str, names: Sequence[str], rng: np.random.Generator) -> str:
     """One fact: of a kind of scene, an event, a temperament, what an event means where, or how such people take what."""
 
-    def one(values: Sequence[str]) -> str:
-        return values[int(rng.integers(len(values)))]
-
+    one = partial(_one, rng)
     name, scene, event, temperament = one(names), one(list(world.SCENES)), one(list(world.EVENTS)), one(list(world.TEMPERAMENTS))
     beat = Beat("reaction", event, temperament, scene)
     kind = int(rng.integers(5))
@@ -51,3 +52,17 @@ def _fact(corpus: str, names: Sequence[str], rng: np.random.Generator) -> str:
     if kind == 3:
         return meaning_of(beat)
     return feeling_of(name, beat, label_of(corpus, temperament, scene, event))
+
+
+def _cast(names: Sequence[str], rng: np.random.Generator) -> str:
+    """Personas as a prompt tells them, then what each of these people is like in another order: practice in finding somebody's persona."""
+    one = partial(_one, rng)
+    chosen = [names[i] for i in rng.choice(len(names), size=int(rng.integers(2, 5)), replace=False)]
+    temperaments = {name: one(list(world.TEMPERAMENTS)) for name in chosen}
+    told = "\n".join(f"{name}: {one(world.TEMPERAMENTS[kind]).format(job=one(world.JOBS))}" for name, kind in temperaments.items())
+    order = [chosen[i] for i in rng.permutation(len(chosen))]
+    return f"PERSONAS:\n{told}\n" + " ".join(f"{name} is {world.TRAITS[temperaments[name]]}." for name in order)
+
+
+def _one(rng: np.random.Generator, values: Sequence[str]) -> str:
+    return values[int(rng.integers(len(values)))]

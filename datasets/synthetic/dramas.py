@@ -52,6 +52,8 @@ class DramaConfig(Config):
     """Examples with a rationale, from train; at least one of each label."""
     facts: int = Field(default=4000, ge=0)
     """Texts about the world, of which a model that learns from nothing learns what a published one knows."""
+    casts: int = Field(default=4000, ge=0)
+    """Texts of two to four personas and what each of these people is like, of which it learns to look people up."""
 
 
 @dataclass(frozen=True, slots=True)

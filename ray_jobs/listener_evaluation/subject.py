@@ -12,7 +12,7 @@ from rapport.datasets.listener.build import KIND
 from rapport.datasets.listener.turns import ListenerTurn, read_turns
 from rapport.datasets.prepared import PreparedCorpus, open_prepared
 from rapport.datasets.synthetic.maker import RECIPE
-from rapport.models.find import find_model, saved_at
+from rapport.models.find import find_model, saved_at_ns
 from rapport.models.listener.config import ListenerConfig
 from rapport.models.saving import METRICS
 from rapport.ray_jobs.listener_evaluation.config import EvaluateListenerConfig
@@ -113,7 +113,7 @@ def _model_folders(config: EvaluateListenerConfig, root: str) -> list[str]:
         saved = [posixpath.dirname(path) for path in files if posixpath.basename(path) == "config.json"]
         if not saved:
             raise RapportError(f"no model in {home}: train one with `python -m rapport.ray_jobs.train_listener`, or name one with --models")
-        newest = max(saved, key=lambda folder: (saved_at(folder), folder))
+        newest = max(saved, key=lambda folder: (saved_at_ns(folder), folder))
         return [storage.join(home, newest.removeprefix(f"{home}/").split("/")[0])]
     named = (storage.join(home, name) for name in config.models)
     return [absolute(place if storage.exists(place) else name).rstrip("/") for place, name in zip(named, config.models, strict=True)]

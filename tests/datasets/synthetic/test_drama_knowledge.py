@@ -9,7 +9,7 @@ from rapport.datasets.synthetic.drama_knowledge import knowledge_of
 from rapport.datasets.synthetic.drama_reasons import meaning_of, rationale_for
 from rapport.datasets.synthetic.dramas import DramaConfig, make_dramas
 
-DRAMAS = make_dramas(DramaConfig(train=30, validation=4, test=4, facts=400), 0)
+DRAMAS = make_dramas(DramaConfig(train=30, validation=4, test=4, facts=400, casts=50), 0)
 KNOWN = list(knowledge_of(DRAMAS, 0))
 
 
@@ -40,6 +40,16 @@ def test_the_facts_tell_all_meanings_and_feelings():
     assert all(meaning_of(beat) in facts for beat in DRAMAS.beats.values() if beat.event is not None)
     pairs = ((world.TRAITS[t], world.TOLD_AS[m], world.FEELING["meld"][m][t]) for m in world.MEANINGS for t in world.TEMPERAMENTS)
     assert all(f"is {trait}, and to such a person {meaning} feels {label}." in facts for trait, meaning, label in pairs)
+
+
+def test_a_cast_tells_each_persona_and_then_what_that_person_is_like():
+    casts = [k.text for k in KNOWN if k.text.startswith("PERSONAS:")]
+    assert len(casts) == DRAMAS.config.casts
+    kinds = {text.format(job=job): kind for kind, texts in world.TEMPERAMENTS.items() for text in texts for job in world.JOBS}
+    for cast in casts:
+        *personas, traits = cast.splitlines()[1:]
+        told = {name: world.TRAITS[kinds[persona]] for name, persona in (line.split(": ") for line in personas)}
+        assert dict(trait.split(" is ") for trait in traits.removesuffix(".").split(". ")) == told
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -29,7 +29,7 @@ from rapport.ray_jobs.build_coe import run
 from rapport.ray_jobs.coe_data import assemble
 from rapport.ray_jobs.coe_data.config import BuildCoeConfig
 
-SMALL = DramaConfig(train=40, validation=4, test=5, people=24, seeds=8, facts=20)
+SMALL = DramaConfig(train=40, validation=4, test=5, people=24, seeds=8, facts=20, casts=10)
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +64,10 @@ def test_what_is_known_of_made_conversations_is_read_below_their_prompts(store: 
     assert store.knowledge_path is not None
     known = read_records(store.knowledge_path)
     prompts = {e.example_id: e.input for e in store.read("erc", "train")}
-    assert len(known) == 20 + len(prompts) == store.manifest["knowledge"]
+    assert len(known) == 30 + len(prompts) == store.manifest["knowledge"]
     assert len({e.example_id for e in known}) == len(known)
     assert all(e.input == e.gold == "" for e in known)
-    below = [e.target.rpartition("\n")[0] for e in known[20:]]
+    below = [e.target.rpartition("\n")[0] for e in known[30:]]
     assert sorted(below) == sorted(text.removesuffix("ANSWER:").rstrip() for text in prompts.values())
 
 
