@@ -1,0 +1,1 @@
+"""The dialogue simulator of Spolacq: tasks, the scenario automaton, sessions and environments."""
