@@ -15,9 +15,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "core": (),
     "training": ("core", "models"),
     "simulator": ("core",),
-    "datasets": ("core",),
-    "models": ("core",),
-    "serve_apps": ("core", "models"),
+    "datasets": ("core", "simulator"),
+    "models": ("core", "simulator"),
+    "serve_apps": ("core", "models", "simulator"),
     "tune_spaces": ("core",),  # and configuration classes, see below
     "ray_jobs": ("core", "training", "simulator", "datasets", "models", "serve_apps", "tune_spaces"),
 }
