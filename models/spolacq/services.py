@@ -1,0 +1,157 @@
+"""The services of a simulator from its settings: engines behind the one interface `batch(requests) -> results`, with caches before them.
+
+services = load_services(ServicesConfig(), load_task("cafe"))
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+from hashlib import sha256
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rapport.core.audio import SAMPLE_RATE_HZ, resample
+from rapport.core.errors import RapportError
+from rapport.core.speech import Synthesizer, Transcriber, Voice
+from rapport.core.storage import content_key
+from rapport.models.backends.judges import load_judge
+from rapport.models.backends.pictures import load_pictures
+from rapport.models.backends.synthesizers import load_synthesizer
+from rapport.models.backends.transcribers import load_transcriber
+from rapport.models.spolacq.services_config import CacheConfig, ServicesConfig
+from rapport.simulator.cache import Cached
+from rapport.simulator.requests import HearingRequest, Result, Service, Services, SpeechRequest
+
+if TYPE_CHECKING:
+    from rapport.simulator.task import Task
+
+_SILENCE_S = 0.1
+_LONGEST_LINE = 1_000
+"""Characters of a line that are spoken; a judge that never ends must not be heard out."""
+_KOKORO_NAME = re.compile(r"[a-z](?P<gender>[fm])_\w+")
+
+
+def load_services(config: ServicesConfig, task: "Task") -> Services:
+    """All services of a task, in this process.
+
+    Raises RapportError for an engine that does not exist or is not installed, and for words of the task that its ears do not know.
+    """
+    return Services(*(load_service(kind, config, task) for kind in ("judge", "ears", "voice", "pictures")))
+
+
+def load_service(kind: str, config: ServicesConfig, task: "Task") -> Service[Any]:
+    """One service of a task: `judge`, `ears`, `voice` or `pictures`. Raises RapportError as `load_services`."""
+    makers = {"judge": _judge, "ears": _ears, "voice": _voice, "pictures": _pictures}
+    return with_cache(kind, makers[kind](config, task), config.cache)
+
+
+def with_cache(kind: str, service: Service[Any], config: CacheConfig) -> Service[Any]:
+    """The service behind a cache of these settings."""
+    if not config.enabled:
+        return service
+    return Cached(service, memory_mib=config.memory_mib, folder=config.folder if kind in config.on_disk else "")
+
+
+class SpokenLines:
+    """A `Service` for speech requests: a synthesizer at any rate.
+
+    A voice that the engine does not have but Kokoro would, such as `af_heart`, becomes one of the engine's of the same gender.
+    """
+
+    deterministic = True
+
+    def __init__(self, engine: Synthesizer) -> None:
+        self._engine = engine
+        self.version = f"voice 1 {content_key(dict(engine.provenance))}"
+        self._own = lru_cache(maxsize=None)(self._own_voice)
+
+    def canonical(self, request: SpeechRequest) -> SpeechRequest:
+        """The request with the voice that will speak."""
+        return replace(request, text=request.text.strip()[:_LONGEST_LINE], voice=self._own(request.voice))
+
+    def batch(self, requests: Sequence[SpeechRequest]) -> list[Result]:
+        """Speech, float32 [S], for each request; a moment of silence for no words. Raises RapportError for an unknown voice."""
+        return [self._speak(self.canonical(request)) for request in requests]
+
+    def _speak(self, request: SpeechRequest) -> np.ndarray:
+        if not request.text:
+            return np.zeros(round(_SILENCE_S * request.rate_hz), np.float32)
+        samples, rate_hz = self._engine.speak(request.text, Voice(request.voice))
+        return np.asarray(resample(samples, rate_hz, request.rate_hz), np.float32)
+
+    def _own_voice(self, name: str) -> str:
+        voices = self._engine.voices
+        every = [voice for names in voices.values() for voice in names]
+        if not name:
+            return every[0]
+        kokoro = _KOKORO_NAME.fullmatch(name)
+        if name in every or kokoro is None:
+            return name  # the engine may know more voices than it lists, and tells of one that it does not know
+        same = voices["female" if kokoro["gender"] == "f" else "male"] or every
+        return same[sha256(name.encode()).digest()[0] % len(same)]
+
+
+class HeardWords:
+    """A `Service` for hearing requests: a transcriber that is given speech of any rate."""
+
+    deterministic = True
+
+    def __init__(self, engine: Transcriber, identity: str) -> None:
+        """`identity` tells the engine, its weights and its settings."""
+        self._engine = engine
+        self.version = f"ears 1 {identity}"
+
+    def batch(self, requests: Sequence[HearingRequest]) -> list[Result]:
+        """The words of each request; empty for silence."""
+        return [self._hear(request) for request in requests]
+
+    def _hear(self, request: HearingRequest) -> str:
+        if not request.waveform.any():
+            return ""
+        speech = np.asarray(request.waveform, np.float32)
+        return self._engine.transcribe(resample(speech, request.rate_hz, SAMPLE_RATE_HZ)).strip()
+
+
+def _judge(config: ServicesConfig, task: "Task") -> Service[Any]:
+    backend = config.judge.partition(":")[0]
+    if backend != "rule":
+        return load_judge(config.judge)
+    items = task.scenario.items.values()
+    utterances = {} if task.patterns is None else {item.name: task.patterns.utterances(item) for item in items}
+    return load_judge(config.judge, utterances=utterances, otherwise=config.otherwise)
+
+
+def _ears(config: ServicesConfig, task: "Task") -> Service[Any]:
+    if config.ears == "pocketsphinx":
+        from rapport.models.backends.asr import pocketsphinx
+
+        sentences = None
+        if config.grammar and task.patterns is not None:
+            sentences = task.patterns.sentences(list(task.scenario.items.values()))
+        identity = content_key({"sentences": sorted(sentences or ()), "version": version("pocketsphinx")})
+        return HeardWords(pocketsphinx.load(sentences=sentences), f"pocketsphinx {identity}")
+    engine = load_transcriber(config.ears)
+    if engine is None:
+        raise RapportError(f"ears: {config.ears} hears nothing: name a transcriber, such as pocketsphinx")
+    return HeardWords(engine, _identity(config.ears))
+
+
+def _identity(name: str) -> str:
+    backend, _, source = name.partition(":")
+    if backend != "whisper" or not source:
+        return name
+    from rapport.models.backends.llm.base import reference_of
+
+    reference = reference_of(source)
+    return f"{backend} {reference.config} {reference.weights}"
+
+
+def _voice(config: ServicesConfig, task: "Task") -> Service[Any]:
+    return SpokenLines(load_synthesizer(config.voice))
+
+
+def _pictures(config: ServicesConfig, task: "Task") -> Service[Any]:
+    return load_pictures(config.pictures)
