@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+import torch
+
+from rapport.core.errors import RapportError
+from rapport.models.saving import ModelError
+from rapport.models.spolacq.policy import AgentPolicy, ChoiceCritic, FeatureCritic, Layout, Value, common_scale
+from rapport.models.spolacq.policy_config import PolicyConfig
+
+PUBLISHED = PolicyConfig(symmetric=False, normalise=False)
+LAYOUT = Layout(numbers=3, features=5, sentence=4)
+
+
+def observations(count=6, layout=LAYOUT):
+    return np.random.default_rng(0).normal(size=(count, layout.width)).astype(np.float32)
+
+
+def swapped(rows, layout=LAYOUT):
+    numbers, left, right = np.split(rows, [layout.numbers, layout.numbers + layout.features], axis=1)
+    return np.concatenate([numbers, right, left], axis=1)
+
+
+def trained(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+def test_published_networks_have_the_published_sizes():
+    layout = Layout(numbers=3, features=768, sentence=8)
+    actor = AgentPolicy(layout, PUBLISHED).actor
+    assert trained(actor) == 62_066
+    assert trained(FeatureCritic(actor.views, PUBLISHED)) == 2 * (926 * 926 + 926) + 926
+
+
+def test_a_symmetric_policy_follows_the_pictures_when_they_change_places():
+    policy = AgentPolicy(LAYOUT, PolicyConfig()).eval()
+    rows = observations(200)
+    images, sentences = policy.act(rows)
+    images_swapped, sentences_swapped = policy.act(swapped(rows))
+    assert (images != images_swapped).all()
+    np.testing.assert_allclose(sentences, sentences_swapped, atol=1e-5)
+
+
+@pytest.mark.parametrize("config", [PolicyConfig(), PUBLISHED])
+def test_critics_judge_both_choices(config):
+    rows = torch.from_numpy(observations())
+    assert ChoiceCritic(LAYOUT, config, estimates=7)(rows, torch.zeros(6, 4)).shape == (6, 2, 7)
+    assert Value(LAYOUT, config)(rows).shape == (6,)
+
+
+def test_pictures_are_read_on_a_common_scale():
+    rng = np.random.default_rng(1)
+    pictures = rng.normal(5.0, [1.0, 10.0, 1e-9], (400, 3))
+    centre, scale = common_scale(pictures, numbers=2)
+    assert (centre[:2], scale[:2]) == ((0.0, 0.0), (1.0, 1.0))
+    np.testing.assert_allclose(scale[2:], [1.0, 10.0, 0.01], rtol=0.1)
+    views = AgentPolicy(Layout(2, 3, 4, centre, scale), PolicyConfig()).actor.views
+    scaled = views.common_scale(torch.tensor(pictures, dtype=torch.float32)).numpy()
+    np.testing.assert_allclose(scaled[:, :2].std(0), 1.0, rtol=0.1)
+    assert np.abs(scaled).max() < 6
+
+
+@pytest.mark.parametrize("squashed", [False, True])
+def test_sentence_embeddings_stay_within_their_limit(squashed):
+    policy = AgentPolicy(LAYOUT, PolicyConfig(sentence_limit=0.5), squashed=squashed).eval()
+    _, sentences = policy.act(observations(50))
+    assert np.abs(sentences).max() <= 0.5
+    assert np.abs(sentences).max() > 0.2
+
+
+def test_a_policy_comes_back_from_its_folder(tmp_path):
+    layout = Layout(3, 5, 4, tuple(range(8)), tuple(range(1, 9)))
+    policy = AgentPolicy(layout, PolicyConfig(head_width=9), deviations=5, squashed=True).eval()
+    policy.save_pretrained(tmp_path, card="# A policy\n", facts={"task": "cafe"})
+    back = AgentPolicy.from_pretrained(tmp_path)
+    assert (back.layout, back.config, back.squashed) == (layout, policy.config, True)
+    for before, after in zip(policy.act(observations()), back.act(observations()), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_observations_and_layouts_that_do_not_fit_are_told(tmp_path):
+    policy = AgentPolicy(LAYOUT, PolicyConfig())
+    with pytest.raises(RapportError, match=r"\(2, 12\).*rows of 13"):
+        policy.act(np.zeros((2, 12), np.float32))
+    with pytest.raises(RapportError, match="12 values: wanted at least 2 x 768"):
+        Layout.of(12, features=768, sentence=8)
+    with pytest.raises(RapportError, match="centre has 2 values: wanted 3 numbers"):
+        Layout(3, 5, 4, centre=(0.0, 1.0))
+    with pytest.raises(ModelError, match="does not exist"):
+        AgentPolicy.from_pretrained(tmp_path / "absent")
