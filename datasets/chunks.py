@@ -22,7 +22,7 @@ def take_over(keys: Sequence[str], folder: str, shard_path: Callable[[str, int],
     Those finished for another folder beside this one have been copied to `folder`; `shard_path(folder, index)` is what a chunk wrote
     besides its table.
     """
-    finished = _finished(folder)
+    finished = finished_chunks(folder)
     pending = []
     for index, key in enumerate(keys):
         place, earlier = finished.get(key, (None, 0))
@@ -34,8 +34,8 @@ def take_over(keys: Sequence[str], folder: str, shard_path: Callable[[str, int],
     return pending
 
 
-def _finished(own: str) -> dict[str, tuple[str, int]]:
-    """Key of every finished chunk to its folder and index, the folder `own` before those beside it."""
+def finished_chunks(own: str) -> dict[str, tuple[str, int]]:
+    """Key of every finished chunk to its folder and index, those of the folder `own` before those of folders beside it."""
     home = own.rstrip("/").rpartition("/")[0]
     fs, inner = storage.resolve(home)
     siblings = fs.get_file_info(pafs.FileSelector(inner, allow_not_found=True))
