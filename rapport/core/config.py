@@ -89,12 +89,20 @@ def read_config(kind: type[ConfigT], path: str | Path) -> ConfigT:
         data = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
     except (OSError, yaml.YAMLError) as error:
         raise ConfigError(f"cannot read the configuration {path}: {error}") from error
+    return check_config(kind, data, path)
+
+
+def check_config(kind: type[ConfigT], data: Any, source: str | Path) -> ConfigT:
+    """The configuration that data read from `source` holds, checked against its class.
+
+    Raises ConfigError naming the source, the dotted key and the nearest right key.
+    """
     if not isinstance(data, dict):
-        raise ConfigError(f"{path}: wanted a mapping of settings, found {type(data).__name__}")
+        raise ConfigError(f"{source}: wanted a mapping of settings, found {type(data).__name__}")
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(f"{path}:\n" + "\n".join(_explain(kind, error))) from error
+        raise ConfigError(f"{source}:\n" + "\n".join(_explain(kind, error))) from error
 
 
 def dump_config(config: Config) -> str:
