@@ -7,16 +7,19 @@ Expected return of policies that are always understood (Monte Carlo, a million d
 best for the average guest 0.594, the better item for this guest 0.705, silence 0.
 """
 
+from typing import Any
+
 import numpy as np
 
 SIDE = 64
+EXIT = 1
 
 
-def initial_internal_state_function():
+def initial_internal_state_function() -> np.ndarray:
     return (np.sin(np.pi / 2 * np.random.rand(2)) ** 2).astype(np.float32)
 
 
-def reward_function(current_env, action_waveform, next_env):
+def reward_function(current_env: Any, action_waveform: np.ndarray, next_env: Any) -> float:
     item = next_env.dialogue_feedback.selected_item
     if item is None:
         return 0.0
@@ -24,24 +27,25 @@ def reward_function(current_env, action_waveform, next_env):
     return 1.0 - float(np.mean(np.abs(current_env.internal_state - offered)))
 
 
-def termination_function(current_env, next_env):
-    return next_env.dialogue_scene.scene_id == 1
+def termination_function(current_env: Any, next_env: Any) -> bool:
+    return next_env.dialogue_scene.scene_id == EXIT
 
 
-def truncation_function(next_env):
+def truncation_function(next_env: Any) -> bool:
     return False
 
 
-def internal_state_update_function(previous_internal_state, dialogue_feedback):
+def internal_state_update_function(previous_internal_state: np.ndarray, dialogue_feedback: Any) -> np.ndarray:
     return previous_internal_state
 
 
-def observation_function(env_state):
-    left, right = ([_thumbnail(image) for image in env_state.dialogue_scene.images] + [np.zeros((SIDE, SIDE, 3), np.uint8)] * 2)[:2]
+def observation_function(env_state: Any) -> dict[str, np.ndarray]:
+    blank = np.zeros((SIDE, SIDE, 3), np.uint8)
+    left, right = [*map(_thumbnail, env_state.dialogue_scene.images), blank, blank][:2]
     return {"state": env_state.internal_state, "leftimage": left, "rightimage": right}
 
 
-def _thumbnail(image):
+def _thumbnail(image: np.ndarray) -> np.ndarray:
     """The picture at one size, whatever size it was made at: every scene must give observations of one shape."""
     rows, columns = (np.arange(SIDE) * side // SIDE for side in image.shape[:2])
     return image[rows][:, columns]
