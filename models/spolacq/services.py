@@ -117,6 +117,8 @@ class HeardWords:
 
 def _judge(config: ServicesConfig, task: "Task") -> Service[Any]:
     backend = config.judge.partition(":")[0]
+    if backend in ("llm", "openai"):
+        return load_judge(config.judge, config=getattr(config, backend))
     if backend != "rule":
         return load_judge(config.judge)
     items = task.scenario.items.values()
@@ -154,4 +156,6 @@ def _voice(config: ServicesConfig, task: "Task") -> Service[Any]:
 
 
 def _pictures(config: ServicesConfig, task: "Task") -> Service[Any]:
+    if config.pictures.partition(":")[0] == "diffusers":
+        return load_pictures(config.pictures, config=config.diffusers)
     return load_pictures(config.pictures)

@@ -5,6 +5,8 @@ from typing import Literal
 from pydantic import Field
 
 from rapport.core.config import Config
+from rapport.models.backends.judges import LlmJudgeConfig, OpenAiJudgeConfig
+from rapport.models.backends.pictures import DiffusersConfig
 
 
 class CacheConfig(Config):
@@ -35,5 +37,11 @@ class ServicesConfig(Config):
     """`procedural`, `procedural:balanced`, `flat`, or `diffusers:<hub id or folder>`."""
     otherwise: Literal["stay", "leave"] = "leave"
     """What the rule judge does with words it cannot place: ask again, or follow the only way on, if there is one."""
+    llm: LlmJudgeConfig = LlmJudgeConfig()
+    """How the judge `llm` writes; others do not read it."""
+    openai: OpenAiJudgeConfig = OpenAiJudgeConfig()
+    """How the judge `openai` is asked; others do not read it."""
+    diffusers: DiffusersConfig = DiffusersConfig()
+    """How the pictures `diffusers` are drawn; others do not read it."""
     cache: CacheConfig = CacheConfig()
     """What is kept of their answers."""
