@@ -7,7 +7,7 @@ _FRAMES_PER_S = 50
 
 
 def add_noise(
-    samples: npt.NDArray[np.floating], rate_hz: int, snr_db: float, rng: np.random.Generator, *, published_tail: bool = False
+    samples: npt.NDArray[np.number], rate_hz: int, snr_db: float, rng: np.random.Generator, *, published_tail: bool = False
 ) -> npt.NDArray[np.float64]:
     """Speech [S] on the scale of 16-bit samples with noise `snr_db` below it in each frame of 20 ms; silent frames stay silent.
 

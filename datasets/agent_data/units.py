@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from rapport.core import storage
-from rapport.core.audio import SAMPLE_RATE_HZ, resample
+from rapport.core.audio import SAMPLE_RATE_HZ
 from rapport.datasets.agent_data.speech import CLIPS, RATE_HZ, read_clip
 from rapport.datasets.agent_data.work import Row
 
@@ -29,12 +29,12 @@ class UnitEncoder(Protocol):
     """What turns speech into units."""
 
     @property
-    def version(self) -> str:
-        """Stands for encoder and codebook: equal versions give equal units."""
+    def identity(self) -> str:
+        """Stands for encoder and codebook: equal identities give equal units."""
         ...
 
-    def encode(self, clips: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Units, int [U], of each clip of 16 kHz speech, float32 [S]. Those of a clip do not depend on the clips beside it."""
+    def hear(self, clips: Sequence[npt.NDArray[np.floating]], rate_hz: int = SAMPLE_RATE_HZ) -> list[npt.NDArray[np.int32]]:
+        """Units [U] of each clip [S]; empty for silence. Those of a clip do not depend on the clips beside it."""
         ...
 
 
@@ -55,14 +55,11 @@ class UnitMaker:
 
     def __call__(self, planned: Sequence[Mapping[str, Any]]) -> list[Row]:
         """The units of every clip, in one batch."""
-        clips = [self._speech(storage.join(self.folder, one["path"])) for one in planned]
+        clips = [read_clip(storage.join(self.folder, one["path"])) for one in planned]
         rows: list[Row] = []
-        for one, units in zip(planned, self.encoder.encode(clips), strict=True):
+        for one, units in zip(planned, self.encoder.hear(clips, RATE_HZ), strict=True):
             if len(units):
                 rows.append({**one, "units": np.asarray(units, np.int32), "reason": None})
             else:
-                rows.append({**one, "reason": "no_units", "message": "the encoder gave no unit"})
+                rows.append({**one, "reason": "no_units", "message": f"{self.encoder.identity} hears nothing in it"})
         return rows
-
-    def _speech(self, path: str) -> npt.NDArray[np.float32]:
-        return resample(read_clip(path), RATE_HZ, SAMPLE_RATE_HZ)

@@ -1,8 +1,9 @@
 """Pretraining data of an agent, from a task to a finished folder: pictures, speech, noise and units, each chunk made once.
 
     recorded = record_agent_data(root, task, config, services, seed=0)         # pictures and speech
-    encoder = fit(recorded.clips("train"))                                      # where units are still to be learnt
-    data = prepare_agent_data(root, task, config, services, lambda: encoder, seed=0)
+    speech = (read_clip(clip.path) for clip in recorded.clips("train"))
+    hearing = load_hearing(HearingConfig(), speech, RATE_HZ)                    # units that are still to be learnt
+    data = prepare_agent_data(root, task, config, services, lambda: hearing, seed=0)
 
 Kill it and run it again: what is finished stays finished, and the result has the same bytes. A change of noise draws no picture again, and
 another encoder gets units of its own beside the others.
@@ -35,6 +36,7 @@ from rapport.models.spolacq.services_config import ServicesConfig
 from rapport.ray_jobs.runtime import start_ray
 from rapport.simulator.requests import Service
 from rapport.simulator.task import Task, load_task
+from rapport.simulator.task_functions import TaskFunctions
 
 OpenService = Callable[[str], Service[Any]]
 """Opens a service by its kind, `voice` or `pictures`, in the process that calls it."""
@@ -95,15 +97,15 @@ def prepare_agent_data(
     recorded = record_agent_data(root, task, config, services, seed=seed, tell=tell)
     rows = storage.read_table(storage.join(recorded.folder, CLIPS_TABLE)).to_pylist()
     planned = [PlannedUnits(row["path"], row["sha256"]) for row in rows]
-    version = units().version
-    chunks = cut("units", planned, {"encoder": version}, config.chunk_clips)
+    identity = units().identity
+    chunks = cut("units", planned, {"encoder": identity}, config.chunk_clips)
     key = storage.content_key({"format": FORMAT, "chunks": [chunk.key for chunk in chunks]})
     folder = storage.join(recorded.folder, "units", key)
     if not storage.is_complete(folder):
         stage = _Stage("units", chunks, OUTCOMES, partial(UnitMaker, units, recorded.folder), config.gpus_per_worker)
         with _ray(config):
             _run(folder, stage, config, tell)
-        finish_units(folder, rows, outcomes(folder, chunks), {"encoder": version}, config.max_quarantined_fraction)
+        finish_units(folder, rows, outcomes(folder, chunks), {"encoder": identity}, config.max_quarantined_fraction)
     return AgentData(recorded.folder, folder)
 
 
@@ -147,18 +149,13 @@ def _plan(root: str, task: Task, config: AgentDataConfig, services: OpenService,
     key = storage.content_key({"format": FORMAT, "chunks": [chunk.key for stage in chunks for chunk in stage]})
     home = root if "://" in root else storage.resolve(root)[1]  # as a worker understands it, which may stand in another folder
     folder = storage.join(home, "agent_data", config.name or task.name, key)
-    gpus = config.gpus_per_worker
-    makers = (
-        partial(PictureMaker, partial(services, "pictures"), folder, config.pictures, seed),
-        partial(SpeechMaker, partial(services, "voice"), folder, config.speech),
-        partial(NoiseMaker, folder, config.speech, seed),
+    draw = partial(PictureMaker, partial(services, "pictures"), folder, config.pictures, seed)
+    speak = partial(SpeechMaker, partial(services, "voice"), folder, config.speech)
+    stages = (
+        _Stage("pictures", chunks[0], PICTURES, draw, config.gpus_per_worker),
+        _Stage("speech", chunks[1], CLIPS, speak, config.gpus_per_worker),
+        _Stage("noise", chunks[2], CLIPS, partial(NoiseMaker, folder, config.speech, seed)),
     )
-    stages = [
-        _Stage(title, own, schema, maker, gpu)
-        for title, own, schema, maker, gpu in zip(
-            ("pictures", "speech", "noise"), chunks, (PICTURES, CLIPS, CLIPS), makers, (gpus, gpus, 0.0), strict=True
-        )
-    ]
     on_train = {picture.item_id for picture in pictures if picture.side == "train"}
     facts = {
         "task": task.name,
@@ -190,8 +187,8 @@ def _ray(config: AgentDataConfig) -> Iterator[None]:
 
 
 def _open(kind: str, config: ServicesConfig, folder: str) -> Service[Any]:
-    # Lenient, for neither a voice nor pictures call the task's functions, which may be kept elsewhere.
-    return load_service(kind, config, load_task(folder, strict=False))
+    # Neither a voice nor pictures call the task's functions, which may be kept elsewhere.
+    return load_service(kind, config, load_task(folder, strict=False, functions=TaskFunctions()))
 
 
 def _to_stderr(line: str) -> None:
