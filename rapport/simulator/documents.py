@@ -12,6 +12,9 @@ from pydantic import BaseModel
 from rapport.core.config import Config, ConfigError, check_config
 from rapport.core.storage import exists, read_bytes
 
+MERGE = "tag:yaml.org,2002:merge"
+"""YAML's `<<`, which may stand more than once."""
+
 
 class MissingFile(ConfigError, FileNotFoundError):
     """A file that a contract demands is not there."""
@@ -21,7 +24,7 @@ class _UniqueKeys(yaml.SafeLoader):
     """YAML's safe loader, which also refuses a key that is given twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != MERGE]
         for key in _twice(keys):
             raise yaml.YAMLError(f"the key {key!r} is given twice, near line {node.start_mark.line + 1}")
         return super().construct_mapping(node, deep)
@@ -71,13 +74,10 @@ def nearest(name: str, names: list[str]) -> str:
 
 
 def _read_yaml(text: str, path: str | Path, strict: bool) -> Any:
-    loader = (_UniqueKeys if strict else yaml.SafeLoader)(text)
     try:
-        return loader.get_single_data()
+        return (_UniqueKeys if strict else yaml.SafeLoader)(text).get_single_data()
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: neither JSON nor YAML: {error}") from error
-    finally:
-        loader.dispose()
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
