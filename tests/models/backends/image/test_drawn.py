@@ -36,7 +36,7 @@ def test_pictures_have_the_size_that_was_asked_for(name: str, size: tuple[int, i
 def test_a_request_decides_its_picture_alone(name: str) -> None:
     asked = [request(item, index=index, mode=mode) for item in NAMES for index in range(3) for mode in ("train", "test")]
     together = load_pictures(name).batch(asked)
-    assert all(np.array_equal(picture(name, one), found) for one, found in zip(asked, together, strict=True))
+    assert all(np.array_equal(picture(name, one), np.asarray(found)) for one, found in zip(asked, together, strict=True))
     assert len({np.asarray(found).tobytes() for found in together}) == len(asked), "pools and indices share none"
     assert not np.array_equal(picture(name, request(seed=1)), picture(name, request()))
 

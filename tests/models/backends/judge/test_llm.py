@@ -74,15 +74,15 @@ def test_a_drawn_reply_follows_the_seed_of_its_request(folder: Path) -> None:
 
 def test_without_constraint_it_writes_as_transformers_does(folder: Path) -> None:
     free = judge(folder, constrained=False, max_new_tokens=12)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+    model: Any = AutoModelForCausalLM.from_pretrained(folder)
     ids = tokenizer(f"{TURNS[0].prompt}\n\nCustomer: {TURNS[0].heard}\nReply: ", return_tensors="pt").input_ids
     written = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=12, do_sample=False)[0, ids.shape[1] :]
     assert free.batch(TURNS[:1]) == [tokenizer.decode(written, skip_special_tokens=True).strip()]
 
 
 def test_a_chat_template_is_used_also_one_without_a_system_message(folder: Path, tmp_path: Path) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
     read: list[list[str]] = []
     for refuses in (False, True):
         tokenizer.chat_template = (

@@ -53,9 +53,9 @@ def test_a_scene_that_is_named_is_gone_to() -> None:
 
 
 def test_utterances_of_a_task_replace_the_published_ones() -> None:
-    settings = {"utterances": {"apple": ("one apple please",), "kiwi_fruit": ("kiwi fruit",)}}
-    assert verdict(asked("one apple, please!"), **settings) == ("apple", 1)
-    assert verdict(asked("i want apple"), **settings) == (None, 1)
+    utterances = {"apple": ("one apple please",), "kiwi_fruit": ("kiwi fruit",)}
+    assert verdict(asked("one apple, please!"), utterances=utterances) == ("apple", 1)
+    assert verdict(asked("i want apple"), utterances=utterances) == (None, 1)
 
 
 def test_strictness_is_settable() -> None:
@@ -71,8 +71,8 @@ def test_strictness_is_settable() -> None:
 
 
 def test_an_item_that_is_known_but_not_offered_is_not_taken_for_another() -> None:
-    settings = {"utterances": {name: (name,) for name in POTATOES}}
-    assert verdict(asked("a sweet potato", ("potato", "apple")), "rule:mention", **settings) == (None, 1)
+    utterances = {name: (name,) for name in POTATOES}
+    assert verdict(asked("a sweet potato", ("potato", "apple")), "rule:mention", utterances=utterances) == (None, 1)
 
 
 def test_what_is_not_read_does_not_keep_requests_apart() -> None:
