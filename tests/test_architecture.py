@@ -152,6 +152,6 @@ def test_rooms_are_plain_folders(room: str) -> None:
     assert not list((ROOT / room).rglob("__init__.py"))
 
 
-@pytest.mark.parametrize("name", ["core", "training", *ROOMS])
+@pytest.mark.parametrize("name", ["core", "simulator", "training", *ROOMS])
 def test_type_checkers_see_every_room(name: str) -> None:
     assert (ROOT / ".typecheck" / "rapport" / name).resolve() == (ROOT / name if name in ROOMS else ROOT / "rapport" / name)

@@ -54,8 +54,8 @@ def load_agent(folder: str | Path, pretrain_config: Mapping[str, Any], *, strict
     except ConfigError as error:
         raise AgentFolderError(str(error)) from error
     names = PublishedNames.of_agent(place)
-    agent_class = _class_in(names, place, "agent", file.agent_class, BaseAgent)
-    trainer_class = _class_in(names, place, "trainer", file.trainer_class, BaseTrainer)
+    agent_class = _class_in(names, place, "agent", file.agent_class, BaseAgent)  # type: ignore[type-abstract]
+    trainer_class = _class_in(names, place, "trainer", file.trainer_class, BaseTrainer)  # type: ignore[type-abstract]
     return agent_class(dict(pretrain_config)), trainer_class()
 
 

@@ -164,6 +164,16 @@ class BaseTrainerWithUnits(BaseTrainer):
         """`{"i2u": ..., "u2s": ...}`, of both parts trained one after the other."""
         if not isinstance(agent, BaseAgentWithUnits):
             raise TypeError(f"{type(self).__name__} trains agents with units; {type(agent).__name__} is no BaseAgentWithUnits")
-        folders = {"agent_dir": agent_dir, "agent_experiment_dir": agent_experiment_dir}
-        given = (agent, image_paths, audio_paths, base_config, pretrain_config)
-        return {"i2u": self.train_i2u(*given, **folders), "u2s": self.train_u2s(*given, **folders)}
+        parts = {"i2u": self.train_i2u, "u2s": self.train_u2s}
+        return {
+            name: train(
+                agent,
+                image_paths,
+                audio_paths,
+                base_config,
+                pretrain_config,
+                agent_dir=agent_dir,
+                agent_experiment_dir=agent_experiment_dir,
+            )
+            for name, train in parts.items()
+        }

@@ -205,15 +205,15 @@ def _wrong_ids(file: ScenarioFile) -> Iterator[str]:
     for key, ids in (("items", known_items), ("scenes", known_scenes)):
         yield from (f"{key}.{i}.id: {id_} is given twice" for i, id_ in enumerate(ids) if id_ in ids[:i])
     for s, scene in enumerate(file.scenes):
-        for key, kind, ids, known in (
+        for key, kind, named, known in (
             ("items", "item", scene.items, known_items),
             ("possible_next_scenes", "scene", scene.possible_next_scenes, known_scenes),
         ):
-            for i, id_ in enumerate(ids):
+            for i, id_ in enumerate(named):
                 where = f"scenes.{s}.{key}.{i} (of scene {scene.name!r})"
                 if id_ not in known:
                     yield f"{where}: no {kind} has the id {id_}; {kind}s are {_ids(known)}"
-                elif id_ in ids[:i]:
+                elif id_ in named[:i]:
                     yield f"{where}: {id_} is given twice"
 
 

@@ -26,8 +26,7 @@ def test_the_example_agent_is_made_and_pretrained(folder: Path, tmp_path: Path) 
     clips = [str(tmp_path / f"{i}.wav") for i in range(2)]
     for i, clip in enumerate(clips):
         soundfile.write(clip, np.full(10, i / 4), 22_050)
-    given: tuple[Any, ...] = (agent, {}, {"test": [clips]}, {}, {})
-    assert trainer.pretrain(*given, agent_dir="a", agent_experiment_dir="b") == {}
+    assert trainer.pretrain(agent, {}, {"test": [clips]}, {}, {}, agent_dir="a", agent_experiment_dir="b") == {}
     assert agent.action2speech(np.array(1)) == pytest.approx(np.full(10, 0.25), abs=1e-3)
 
 

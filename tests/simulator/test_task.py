@@ -53,7 +53,9 @@ def test_the_wrapper_of_a_task_is_applied_by_its_name(folder: Path) -> None:
     class Inner(gym.Env):
         observation_space = gym.spaces.Dict({"state": gym.spaces.Box(0, 1, (2,)), "leftimage": picture, "rightimage": picture})
 
-    assert wrap(Inner()).observation_space["leftimage"].shape == (3, 512, 512)
+    space = wrap(Inner()).observation_space
+    assert isinstance(space, gym.spaces.Dict)
+    assert space["leftimage"].shape == (3, 512, 512)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
