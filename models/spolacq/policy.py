@@ -1,9 +1,10 @@
-"""Networks that choose which of two pictures to speak of and how: actor, critics, value; and the policy that is left of them.
+"""Networks that choose which picture to speak of and how: actor, critics, value; and the policy that is left of them.
 
-Axis letters: B batch, N numbers of the state, F features of a picture, Z sentence embedding, V views (1 or 2), W width of a view.
-An observation is one row [N | F of the left picture | F of the right picture].
+Axis letters: B batch, N numbers of the state, P pictures on show, F features of a picture, Z sentence embedding, V views, W their width.
+An observation is one row [N | F of the first picture | ... | F of the last].
 
-    views   ReLU [state -> 50 | this picture -> 50 | other picture -> 50], one for each picture; published: one, [state | left | right]
+    views   ReLU [state -> 50 | this picture -> 50 | mean of the others -> 50], one for each picture;
+            published: one for all, [state -> 50 | first -> 50 | second -> 50]
     actor   view -> 75 -> score of choosing a picture;   mean view -> 75 -> sentence embedding, normalised
     critic  view | Z -> 926 -> 926 -> worth of choosing a picture and speaking so
 """
@@ -36,6 +37,10 @@ class Layout:
     """F."""
     sentence: int
     """Z."""
+    pictures: int = 2
+    """P."""
+    limit: float = 2.5
+    """Sentence embeddings stay within plus and minus this."""
     centre: tuple[float, ...] = ()
     """[N + F], taken from the numbers and from the features of each picture; zeros when empty."""
     scale: tuple[float, ...] = ()
@@ -50,48 +55,36 @@ class Layout:
     @property
     def width(self) -> int:
         """Of an observation."""
-        return self.numbers + 2 * self.features
-
-    @classmethod
-    def of(cls, width: int, features: int, sentence: int) -> Self:
-        """The layout of observations of this width. Raises RapportError when two pictures of F features do not fit."""
-        if width < 2 * features:
-            raise RapportError(f"observations have {width} values: wanted at least 2 x {features}, the features of two pictures")
-        return cls(width - 2 * features, features, sentence)
+        return self.numbers + self.pictures * self.features
 
 
 class Views(nn.Module):
-    """Observations [B, N + 2F] to views [B, V, W]: one for each picture, with it as this and the other as other; or the published one."""
+    """Observations [B, N + P F] to views [B, V, W]: one for each picture, as this beside the others; or the published one."""
 
     def __init__(self, layout: Layout, config: PolicyConfig) -> None:
         super().__init__()
         self.layout, self.symmetric = layout, config.symmetric
         self.state = nn.Linear(layout.numbers, config.state_width)
         self.picture = nn.Linear(layout.features, config.picture_width)
-        self.width = config.state_width + 2 * config.picture_width
+        self.width = config.state_width + (2 if self.symmetric else layout.pictures) * config.picture_width
         size = layout.numbers + layout.features
         self.register_buffer("centre", torch.tensor(layout.centre or [0.0] * size, dtype=torch.float32))
         self.register_buffer("scale", torch.tensor(layout.scale or [1.0] * size, dtype=torch.float32))
-
-    @property
-    def count(self) -> int:
-        """V."""
-        return 2 if self.symmetric else 1
 
     def forward(self, observations: Tensor) -> Tensor:
         """Views [B, V, W]."""
         numbers, pictures = self.split(observations)
         state = self.state((numbers - self.centre[: self.layout.numbers]) / self.scale[: self.layout.numbers])
-        left, right = self.picture(self.common_scale(pictures)).unbind(1)
-        views = [torch.cat([state, left, right], -1)]
-        if self.symmetric:
-            views.append(torch.cat([state, right, left], -1))
-        return torch.relu(torch.stack(views, 1))
+        pictures = self.picture(self.common_scale(pictures))
+        if not self.symmetric:
+            return torch.relu(torch.cat([state, pictures.flatten(1)], -1)).unsqueeze(1)
+        others = (pictures.sum(1, keepdim=True) - pictures) / max(1, self.layout.pictures - 1)
+        return torch.relu(torch.cat([state.unsqueeze(1).expand(-1, self.layout.pictures, -1), pictures, others], -1))
 
     def split(self, observations: Tensor) -> tuple[Tensor, Tensor]:
-        """The numbers [B, N] and the features of both pictures [B, 2, F]."""
-        numbers, pictures = observations.split([self.layout.numbers, 2 * self.layout.features], -1)
-        return numbers, pictures.unflatten(-1, (2, self.layout.features))
+        """The numbers [B, N] and the features of the pictures [B, P, F]."""
+        numbers, pictures = observations.split([self.layout.numbers, self.layout.pictures * self.layout.features], -1)
+        return numbers, pictures.unflatten(-1, (self.layout.pictures, self.layout.features))
 
     def common_scale(self, features: Tensor) -> Tensor:
         """Features [..., F] as the networks read them."""
@@ -99,36 +92,38 @@ class Views(nn.Module):
 
 
 class ChoiceHead(nn.Module):
-    """Views [B, V, W] and what else is known [B, X] to values for choosing each picture, [B, 2, n]."""
+    """Views [B, V, W] and what else is known [B, X] to values for choosing each picture, [B, P, n]."""
 
     def __init__(self, views: Views, extra: int, widths: Sequence[int], outputs: int) -> None:
         super().__init__()
-        self.symmetric, self.outputs = views.symmetric, outputs
+        self.symmetric, self.shape = views.symmetric, (views.layout.pictures, outputs)
         sizes = [views.width + extra, *widths]
         layers = [layer for i, o in itertools.pairwise(sizes) for layer in (nn.Linear(i, o), nn.ReLU())]
-        self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], outputs if self.symmetric else 2 * outputs, bias=False))
+        self.layers = nn.Sequential(
+            *layers, nn.Linear(sizes[-1], outputs if self.symmetric else views.layout.pictures * outputs, bias=False)
+        )
 
     def forward(self, views: Tensor, extra: Tensor | None = None) -> Tensor:
-        """[B, 2, n]."""
+        """[B, P, n]."""
         if extra is not None:
             views = torch.cat([views, extra.unsqueeze(1).expand(-1, views.shape[1], -1)], -1)
         values: Tensor = self.layers(views)
-        return values if self.symmetric else values.unflatten(-1, (2, self.outputs)).squeeze(1)
+        return values if self.symmetric else values.unflatten(-1, self.shape).squeeze(1)
 
 
 class Choice(NamedTuple):
     """What an actor makes of observations."""
 
     scores: Tensor
-    """[B, 2] of each picture, to be softmaxed."""
+    """[B, P] of each picture, to be softmaxed."""
     sentence: Tensor
     """[B, Z] mean."""
     log_deviation: Tensor
-    """[B, D] of what the algorithm tries out: Z, 1 + Z, or nothing."""
+    """[B, D] of what the algorithm tries out; D is Z, P - 1 + Z, or 0."""
 
 
 class Actor(nn.Module):
-    """Scores of both pictures and a sentence embedding."""
+    """Scores of the pictures and a sentence embedding."""
 
     def __init__(self, layout: Layout, config: PolicyConfig, deviations: int = 0) -> None:
         """`deviations` is D: how many deviations it learns besides."""
@@ -148,7 +143,7 @@ class Actor(nn.Module):
             nn.init.constant_(self.deviation.bias, config.log_deviation)
 
     def forward(self, observations: Tensor) -> Choice:
-        """Of observations [B, N + 2F]."""
+        """Of observations [B, N + P F]."""
         views = self.views(observations)
         mean = views.mean(1)
         if self.deviation is None:
@@ -175,7 +170,7 @@ class Value(nn.Module):
 
 
 class ChoiceCritic(nn.Module):
-    """What it is worth to choose each picture and to speak so: n estimates of each, [B, 2, n]."""
+    """What it is worth to choose each picture and to speak so: n estimates of each, [B, P, n]."""
 
     def __init__(self, layout: Layout, config: PolicyConfig, estimates: int = 1) -> None:
         super().__init__()
@@ -184,7 +179,7 @@ class ChoiceCritic(nn.Module):
         self.head = ChoiceHead(self.views, layout.sentence, [width, width], estimates)
 
     def forward(self, observations: Tensor, sentences: Tensor) -> Tensor:
-        """Of observations [B, N + 2F] and sentence embeddings [B, Z]."""
+        """Of observations [B, N + P F] and sentence embeddings [B, Z]."""
         return self.head(self.views(observations), sentences)
 
 
@@ -219,14 +214,14 @@ class AgentPolicy(nn.Module):
 
     @torch.no_grad()
     def act(self, observations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Which picture, int64 [B] of 0 and 1, and the sentence embedding, float32 [B, Z], for observations float32 [B, N + 2F].
+        """Which picture, int64 [B] from 0 on, and the sentence embedding, float32 [B, Z], for observations float32 [B, N + P F].
 
         Raises RapportError for observations of another width.
         """
         if observations.ndim != 2 or observations.shape[1] != self.layout.width:
             raise RapportError(f"observations have the shape {observations.shape}: this policy learned from rows of {self.layout.width}")
         choice = self.actor(torch.from_numpy(np.ascontiguousarray(observations, dtype=np.float32)))
-        sentence = bounded(choice.sentence, self.config.sentence_limit, self.squashed)
+        sentence = bounded(choice.sentence, self.layout.limit, self.squashed)
         return choice.scores.argmax(-1).numpy(), sentence.numpy()
 
     def save_pretrained(

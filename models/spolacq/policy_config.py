@@ -6,7 +6,7 @@ from rapport.core.config import Config
 
 
 class PolicyConfig(Config):
-    """Networks that choose one of two pictures and how to speak of it. The default sizes are the published ones."""
+    """Networks that choose a picture and how to speak of it. The default sizes are the published ones."""
 
     state_width: int = Field(default=50, ge=1)
     """Width that the numeric part of an observation is mapped to."""
@@ -17,11 +17,9 @@ class PolicyConfig(Config):
     critic_width: int | None = Field(default=None, ge=1)
     """Width of the two hidden layers of critics and values; as wide as what they read, unless given, as published."""
     symmetric: bool = True
-    """Judge each picture by one network that sees it as `this` and the other as `other`, so that what is learned on the left holds on the
-    right; false is the published network, which has to learn both."""
+    """Judge each picture by one network that sees it beside the mean of the others, so that what is learned on the left holds on the right;
+    false is the published network, which has to learn both."""
     normalise: bool = True
     """Bring every feature of pictures to mean 0 and deviation 1 over the pictures of pretraining; false is published."""
-    sentence_limit: float = Field(default=2.5, gt=0)
-    """Sentence embeddings stay within plus and minus this."""
     log_deviation: float = Field(default=-0.5, ge=-5, le=2)
     """Natural logarithm of the deviation with which sentence embeddings are tried out at first, where an algorithm learns it."""

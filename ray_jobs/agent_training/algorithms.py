@@ -131,7 +131,7 @@ def _soft(config: AgentSacConfig | AgentTqcConfig, plan: Plan) -> AlgorithmConfi
         critic_lr=soft.critic_lr,
         alpha_lr=soft.temperature_lr,
         initial_alpha=soft.initial_temperature,
-        target_entropy=soft.entropy_per_dimension * (1 + plan.layout.sentence),
+        target_entropy=soft.entropy_per_dimension * (plan.layout.pictures - 1 + plan.layout.sentence),
         twin_q=True,
         tau=soft.target_rate,
         # At every step of the optimiser, not every so many turns.

@@ -1,7 +1,8 @@
 """The networks of an agent as RLModules: what RLlib's algorithms sample from and learn.
 
-`FactoredModule` (ppo)    action {image: one of two, sentence: [Z]}
-`BoxModule` (sac)         action [1 + Z] within plus and minus 1: right where the first is above zero, then the sentence embedding scaled
+`FactoredModule` (ppo)    action {image: one of P, sentence: [Z]}
+`BoxModule` (sac)         action [P - 1 + Z] within plus and minus 1: logits of the pictures after the first, whose own is 0; then the
+                          sentence embedding, scaled
 `QuantileModule` (tqc)    the same
 `BanditModule` (bandit)   action [F + Z]: the features of the chosen picture, and the sentence embedding
 
@@ -45,7 +46,7 @@ def module_spec(kind: type[TorchRLModule], layout: Layout, policy: PolicyConfig,
 def policy_of(kind: type[TorchRLModule], layout: Layout, policy: PolicyConfig, weights: Mapping[str, Any]) -> AgentPolicy:
     """What is left of a module when nothing is tried out any more; `weights` are those of the module."""
     squashed = issubclass(kind, BoxModule | QuantileModule)
-    deviations = 0 if issubclass(kind, BanditModule) else layout.sentence + squashed
+    deviations = 0 if issubclass(kind, BanditModule) else layout.sentence + squashed * (layout.pictures - 1)
     left = AgentPolicy(layout, policy, deviations=deviations, squashed=squashed)
     prefix = "pi.actor." if squashed else "actor."
     left.actor.load_state_dict({k.removeprefix(prefix): torch.as_tensor(v) for k, v in weights.items() if k.startswith(prefix)})
@@ -70,9 +71,14 @@ class FactoredDistribution(TorchMultiDistribution):
     """A picture and a sentence embedding, drawn apart. Its entropy is that of the picture."""
 
     @classmethod
-    def from_logits(cls, logits: Tensor, **_: Any) -> "FactoredDistribution":
-        """Of [B, 2 + 2Z]: scores of the pictures, means, logarithms of deviations."""
-        scores, sentence = logits[..., :2], logits[..., 2:]
+    def of(cls, pictures: int) -> type[TorchDistribution]:
+        """For so many pictures."""
+        return cls.get_partial_dist_cls(pictures=pictures)
+
+    @classmethod
+    def from_logits(cls, logits: Tensor, pictures: int = 2, **_: Any) -> "FactoredDistribution":
+        """Of [B, P + 2Z]: scores of the pictures, means, logarithms of deviations."""
+        scores, sentence = logits[..., :pictures], logits[..., pictures:]
         return cls({"image": TorchCategorical.from_logits(scores), "sentence": TorchDiagGaussian.from_logits(sentence)})
 
     def entropy(self) -> Tensor:
@@ -85,7 +91,7 @@ class FactoredModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
 
     def setup(self) -> None:
         layout, policy = _settings(self)
-        self.action_dist_cls = FactoredDistribution
+        self.action_dist_cls = FactoredDistribution.of(layout.pictures)
         self.actor = Actor(layout, policy, deviations=layout.sentence)
         self.value = Value(layout, policy)
 
@@ -101,43 +107,48 @@ class FactoredModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
         return values
 
 
-class _Observed(nn.Module):
-    """In the place where RLlib's modules have an encoder: passes on what the heads below read."""
+class _Seen(nn.Module):
+    """In the place where RLlib's modules have an encoder: passes on what the actor below reads."""
 
     def forward(self, batch: Batch) -> Batch:
-        if Columns.ACTIONS in batch:
-            return {ENCODER_OUT: (batch[Columns.OBS], batch[Columns.ACTIONS])}
         return {ENCODER_OUT: batch[Columns.OBS]}
 
 
+class _Done(nn.Module):
+    """The same for critics."""
+
+    def forward(self, batch: Batch) -> Batch:
+        return {ENCODER_OUT: (batch[Columns.OBS], batch[Columns.ACTIONS])}
+
+
 class _BoxActor(nn.Module):
-    """Observations to mean and logarithm of the deviation of an action before it is squashed, [B, 2 (1 + Z)]."""
+    """Observations to mean and logarithm of the deviation of an action before it is squashed, [B, 2 (P - 1 + Z)]."""
 
     def __init__(self, layout: Layout, policy: PolicyConfig) -> None:
         super().__init__()
-        self.actor, self.limit = Actor(layout, policy, deviations=1 + layout.sentence), policy.sentence_limit
+        self.actor, self.limit = Actor(layout, policy, deviations=layout.pictures - 1 + layout.sentence), layout.limit
 
     def forward(self, observations: Tensor) -> Tensor:
         choice = self.actor(observations)
-        right = choice.scores[:, 1:] - choice.scores[:, :1]
-        return torch.cat([right, choice.sentence / self.limit, choice.log_deviation], -1)
+        logits = choice.scores[:, 1:] - choice.scores[:, :1]
+        return torch.cat([logits, choice.sentence / self.limit, choice.log_deviation], -1)
 
 
 class _BoxCritic(nn.Module):
-    """Observations and actions [B, 1 + Z] to what they are worth, [B, n]: between the worth of left and right, steep where one turns
-    into the other, so that the actor can tell which way is better.
+    """Observations and actions [B, P - 1 + Z] to what they are worth, [B, n]: between the worth of the pictures, steep where one choice
+    turns into another, so that the actor can tell which way is better.
     """
 
     def __init__(self, layout: Layout, policy: PolicyConfig, sharpness: float, estimates: int) -> None:
         super().__init__()
         self.critic = ChoiceCritic(layout, policy, estimates)
-        self.limit, self.sharpness = policy.sentence_limit, sharpness
+        self.others, self.limit, self.sharpness = layout.pictures - 1, layout.limit, sharpness
 
     def forward(self, observed: tuple[Tensor, Tensor]) -> Tensor:
         observations, actions = observed
-        right = torch.sigmoid(self.sharpness * actions[:, :1])
-        worth = self.critic(observations, self.limit * actions[:, 1:])
-        return torch.lerp(worth[:, 0], worth[:, 1], right)
+        logits, sentences = actions[:, : self.others], actions[:, self.others :]
+        shares = torch.softmax(self.sharpness * nn.functional.pad(logits, (1, 0)), -1)
+        return (shares.unsqueeze(-1) * self.critic(observations, self.limit * sentences)).sum(1)
 
 
 class BoxModule(DefaultSACTorchRLModule):
@@ -146,10 +157,10 @@ class BoxModule(DefaultSACTorchRLModule):
     def setup(self) -> None:
         layout, policy = _settings(self)
         self.twin_q = True
-        self.pi_encoder, self.pi = _Observed(), _BoxActor(layout, policy)
+        self.pi_encoder, self.pi = _Seen(), _BoxActor(layout, policy)
         if not self.inference_only:
             sharpness = self.model_config["choice_sharpness"]
-            self.qf_encoder, self.qf_twin_encoder = _Observed(), _Observed()
+            self.qf_encoder, self.qf_twin_encoder = _Done(), _Done()
             self.qf, self.qf_twin = (_BoxCritic(layout, policy, sharpness, 1) for _ in range(2))
 
 
@@ -161,10 +172,10 @@ class QuantileModule(DefaultTQCTorchRLModule):
         self.n_quantiles, self.n_critics = self.model_config["quantiles"], self.model_config["critics"]
         self.top_quantiles_to_drop_per_net = self.model_config["dropped"]
         self.quantiles_total = self.n_quantiles * self.n_critics
-        self.pi_encoder, self.pi = _Observed(), _BoxActor(layout, policy)
+        self.pi_encoder, self.pi = _Seen(), _BoxActor(layout, policy)
         if not self.inference_only:
             sharpness = self.model_config["choice_sharpness"]
-            self.qf_encoders = nn.ModuleList(_Observed() for _ in range(self.n_critics))
+            self.qf_encoders = nn.ModuleList(_Done() for _ in range(self.n_critics))
             self.qf_heads = nn.ModuleList(_BoxCritic(layout, policy, sharpness, self.n_quantiles) for _ in range(self.n_critics))
 
 
@@ -173,7 +184,7 @@ class BanditModule(TorchRLModule, InferenceOnlyAPI):
 
     def setup(self) -> None:
         layout, policy = _settings(self)
-        self.layout, self.limit, self.noise = layout, policy.sentence_limit, self.model_config["noise"]
+        self.layout, self.limit, self.noise = layout, layout.limit, self.model_config["noise"]
         self.actor = Actor(layout, policy)
         self.critic = FeatureCritic(self.actor.views, policy)
 

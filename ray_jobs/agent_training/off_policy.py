@@ -11,7 +11,7 @@ from ray.rllib.algorithms.sac.sac import SAC, SACConfig
 from ray.rllib.algorithms.sac.torch.sac_torch_learner import SACTorchLearner
 from ray.rllib.algorithms.tqc.torch.tqc_torch_learner import TQCTorchLearner
 from ray.rllib.algorithms.tqc.tqc import TQC, TQCConfig
-from ray.rllib.core import ALL_MODULES, DEFAULT_MODULE_ID
+from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from ray.rllib.execution.rollout_ops import synchronous_parallel_sample
@@ -67,7 +67,7 @@ class OffPolicy(Algorithm):
 class _OffPolicySettings(AlgorithmConfig):
     """Adds `off_policy`: replay, learning_starts, updates_per_turn."""
 
-    off_policy: Mapping[str, Any] = {"replay": 1_000, "learning_starts": 0, "updates_per_turn": 1.0}  # noqa: RUF012  RLlib reads it of instances
+    off_policy: Mapping[str, Any] = {"replay": 1_000, "learning_starts": 0, "updates_per_turn": 1.0}
 
 
 class AgentSacConfig(SACConfig, _OffPolicySettings):
@@ -171,6 +171,3 @@ class BanditLearner(TorchLearner):
     def set_state(self, state: Batch) -> None:
         super().set_state(state)
         self.steps = state.get("bandit_steps", self.steps)
-
-
-__all__ = ["ALL_MODULES", "AgentSacConfig", "AgentTqcConfig", "BanditConfig", "OffPolicy"]

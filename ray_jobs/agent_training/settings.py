@@ -1,4 +1,4 @@
-"""Settings of the learning algorithms. Imports neither torch nor ray, so that `--help` stays quick and search spaces can name its fields."""
+"""Settings of the learning algorithms. Imports neither torch nor ray, so that `--help` stays quick and searches can name fields."""
 
 from typing import Literal
 
@@ -27,7 +27,7 @@ class PpoConfig(Config):
     clip: float = Field(default=0.2, gt=0, le=1)
     """How far the probability of an action may move in one iteration, as a share."""
     choice_entropy: float = Field(default=0.01, ge=0)
-    """Weight of the entropy of the choice of picture, which keeps both being tried. The sentence embedding has none: that would only blur."""
+    """Weight of the entropy of the choice of picture, which keeps both being tried; that of the sentence embedding has none."""
     value_weight: float = Field(default=0.5, ge=0)
     """Weight of the squared error of the value."""
     clip_norm: float = Field(default=1.0, gt=0)

@@ -34,7 +34,7 @@ class ToyGuests(VectorEnv):
         self.single_observation_space = gym.spaces.Box(-infinite, infinite)
         self.single_action_space = {
             "factored": gym.spaces.Dict(image=gym.spaces.Discrete(2), sentence=gym.spaces.Box(-2.5, 2.5, (SENTENCE,))),
-            "box": gym.spaces.Box(-2.5, 2.5, (1 + SENTENCE,)),
+            "box": gym.spaces.Box(-1.0, 1.0, (1 + SENTENCE,)),
             "feature": gym.spaces.Box(-1e4, 1e4, (FEATURES + SENTENCE,)),
         }[actions]
         self.observation_space = gym.vector.utils.batch_space(self.single_observation_space, num_envs)
@@ -95,7 +95,7 @@ class ToyGuests(VectorEnv):
         if self.actions == "factored":
             return np.asarray(actions["image"]), np.asarray(actions["sentence"])
         if self.actions == "box":
-            return (actions[:, 0] > 0).astype(int), actions[:, 1:]
+            return (actions[:, 0] > 0).astype(int), 2.5 * actions[:, 1:]
         distances = np.abs(self.pictures - actions[:, None, :FEATURES]).sum(-1)
         return distances.argmin(1), actions[:, FEATURES:]
 
