@@ -23,7 +23,7 @@ def find_prompt(chosen: str | Path, task_folder: str | Path | None = None) -> Pa
     """
     places = [Path(chosen).expanduser()]
     if task_folder is not None:
-        places.append(Path(task_folder).absolute().parents[1] / "env" / "prompts" / chosen)
+        places.append(Path(task_folder).absolute().parent.parent / "env" / "prompts" / chosen)
     places.append(TASKS / "prompts" / chosen)
     for place in places:
         if place.is_file():

@@ -16,7 +16,7 @@ import gymnasium as gym
 from pydantic import Field, PositiveInt
 
 from rapport.core.config import Config, ConfigError
-from rapport.core.storage import is_local, local_copy
+from rapport.core.storage import local_copy
 from rapport.simulator.documents import MissingFile, nearest, read_file
 from rapport.simulator.patterns import Patterns, load_patterns
 from rapport.simulator.published_names import BrokenModule, PublishedNames
@@ -60,8 +60,8 @@ class TaskFile(Config):
 
 
 def find_task(name_or_folder: str | Path) -> Path:
-    """The folder of a task: a path, an object-store URI (copied once), or the name of a shipped task. Raises MissingFile."""
-    if not is_local(name_or_folder):
+    """The folder of a task: a path, a URI (from an object store it is copied once), or the name of a shipped task. Raises MissingFile."""
+    if "://" in str(name_or_folder):
         return local_copy(name_or_folder)
     for folder in (Path(name_or_folder).expanduser(), TASKS / name_or_folder):
         if (folder / CONFIG).is_file():

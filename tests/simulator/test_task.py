@@ -141,6 +141,7 @@ def test_given_functions_stand_in_for_the_file(folder: Path) -> None:
 
 def test_a_task_is_found_by_folder_or_by_shipped_name(folder: Path) -> None:
     assert find_task(folder) == folder
+    assert load_task(folder.as_uri()).name == "cafe"
     assert find_task("cafe").parent.name == "tasks"
     assert {"cafe", "cafe_corner"} <= set(shipped_tasks())
     with pytest.raises(FileNotFoundError, match=r"no task 'caffe'; did you mean 'cafe'\?"):
