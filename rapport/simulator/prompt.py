@@ -48,6 +48,10 @@ def load_template(path: str | Path) -> str:
                 f"{path}: {{{field}}}: no such place{nearest(field, list(PLACES))} "
                 f"There are {', '.join(PLACES)}; write a literal brace twice"
             )
+    try:
+        template.format(**dict.fromkeys(PLACES, ""))
+    except (ValueError, KeyError, IndexError) as error:
+        raise ConfigError(f"{path}: {error}: wanted places without a format of their own, as in {{guidelines}}") from error
     return template
 
 

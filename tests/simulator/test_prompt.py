@@ -68,6 +68,8 @@ def test_nothing_on_offer_leaves_its_place_empty() -> None:
         ("{}", "no such place"),
         ("{guidelines.__class__}", "no such place"),
         ("{guidelines", "literal brace"),
+        ("{guidelines:%}", "without a format"),
+        ("{guidelines:{width}}", "without a format"),
         ('{"response_text": 1}', "literal brace"),
     ],
 )
