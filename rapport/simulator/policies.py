@@ -26,7 +26,7 @@ from rapport.core.errors import RapportError
 from rapport.simulator.foresight import Foresight, Manner, Turn, sentence, turn_of
 from rapport.simulator.requests import JudgeRequest, Service, SpeechRequest
 from rapport.simulator.scenario import Item
-from rapport.simulator.seeding import EpisodeSeed
+from rapport.simulator.seeding import EpisodeSeed, kept_random
 from rapport.simulator.task import Task
 from rapport.simulator.transition import Action, Transition
 
@@ -55,7 +55,8 @@ class ReferencePolicy:
 
     def act(self, steps: Sequence[Transition]) -> list[str]:
         """The words for each row; none where there is nothing on offer."""
-        return ["" if step.over else self._say(turn_of(self._task, step)) for step in steps]
+        with kept_random():  # once for all rows: looking ahead calls the task's functions
+            return ["" if step.over else self._say(turn_of(self._task, step)) for step in steps]
 
     def _say(self, turn: Turn) -> str:
         item = self._choose(turn) if turn.offer else None

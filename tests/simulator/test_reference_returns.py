@@ -100,7 +100,7 @@ def test_food_corner_task(shared_data: Path, template: str, name: str, wanted: f
         "best dish in the best corner": by_value(foresight),
     }
     policy = ReferencePolicy(task, choices[name])
-    assert mean_return(task, services, template, policy, 6_000) == pytest.approx(wanted, abs=0.01)
+    assert mean_return(task, services, template, policy, 5_000) == pytest.approx(wanted, abs=0.01)
 
 
 def test_the_best_corner_for_everybody_is_worse_than_choosing(shared_data: Path, template: str) -> None:
@@ -120,7 +120,7 @@ def test_cafe(name: str, wanted: float) -> None:
     template = load_template(find_prompt("cafe.txt", task.folder))
     services = fakes(task)
     policy = load_policy(name, task, services.judge, template)
-    assert mean_return(task, services, template, policy, 6_000) == pytest.approx(wanted, abs=0.01)
+    assert mean_return(task, services, template, policy, 5_000) == pytest.approx(wanted, abs=0.01)
 
 
 @pytest.mark.parametrize(
