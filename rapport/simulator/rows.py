@@ -8,7 +8,6 @@ A row whose episode is over begins the next one in place of a turn, and its acti
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
@@ -137,9 +136,10 @@ class DialogueRows:
         with kept_random():
             self._settle({row: start(row) for row in order})
         timings = self._asker.take_timings()
-        steps = [session.step for session in self._sessions]
-        self.transitions = [replace(step, info=step.info | {"timings": timings}) for step in steps]
-        self.over[:] = [step.over for step in steps]
+        self.transitions = [session.step for session in self._sessions]
+        for row, step in enumerate(self.transitions):
+            step.info["timings"] = timings
+            self.over[row] = step.over
 
     def _settle(self, waiting: dict[int, list[Request]]) -> None:
         """Asks until nobody wants anything: always those at the earliest stage, so that each stage of a turn is one batch for all."""

@@ -84,7 +84,7 @@ def kept_random() -> Iterator[None]:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """A scope in which the global generators start from `seed` (taken modulo 2^32), and after which they are as before."""
+    """A scope in which the global generators start from `seed` (modulo 2^32). They are as before when the outermost scope ends."""
     with kept_random():
         random.seed(seed)
         np.random.seed(seed & 0xFFFFFFFF)

@@ -14,6 +14,7 @@ from rapport.simulator.rows import DialogueRows
 from rapport.simulator.spaces import SpaceError
 from rapport.simulator.task import Task
 from rapport.simulator.transition import Action
+from rapport.simulator.utterance import ActionError
 
 
 class DialogueVectorEnv(gym.vector.VectorEnv[Any, Sequence[Action], np.ndarray]):
@@ -68,6 +69,8 @@ class DialogueVectorEnv(gym.vector.VectorEnv[Any, Sequence[Action], np.ndarray])
         return self._stacked(views), stack_infos([view.info for view in views])
 
     def step(self, actions: Sequence[Any]) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        if len(actions) != self.num_envs:
+            raise ActionError(f"{len(actions)} actions for {self.num_envs} rows: wanted one a row")
         spoken = [None if over else self._views.spoken(row, actions[row]) for row, over in enumerate(self.rows.over)]
         views = self._views.views(self.rows.step(spoken), actions)
         terminated = np.array([view.terminated for view in views], dtype=bool)

@@ -115,6 +115,14 @@ def test_a_result_of_the_wrong_type_is_a_failure(kind: str, answer: Any, tells: 
     assert re.search(tells, failure.reason)
 
 
+def test_a_service_that_never_answers_rightly_is_no_better_than_a_dead_one() -> None:
+    asker = Asker(services(judge=Answers(lambda request: {"response_text": "hello"})), failures_allowed=3)
+    for _ in range(3):
+        asker.ask([judge(), judge()])
+    with pytest.raises(ServiceError, match="judge .* failed 4 batches in a row, at last with: answered dict"):
+        asker.ask([judge(), judge()])
+
+
 def test_arrays_cannot_be_written_to_since_caches_give_them_to_many() -> None:
     [picture] = Asker(services()).ask([PictureRequest(1, "pen", "", "train", 0, 0, 8, 8)])
     assert isinstance(picture, np.ndarray)

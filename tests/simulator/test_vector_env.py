@@ -149,7 +149,7 @@ def test_a_refused_action_names_its_row_and_no_turn_is_held() -> None:
     with pytest.raises(ActionError, match="row 2: action has 9 of 9 samples"):
         env.step([None, "er", np.full(9, np.nan, np.float32)])
     with pytest.raises(ActionError, match="2 actions for 3 rows"):
-        env.rows.step(["er"] * 2)
+        env.step(["er"] * 2)
     assert env.get_state() == before
     *_, info = env.step([None, "er", "er"])
     assert info["seed"][0] == "1-0-0-1"
