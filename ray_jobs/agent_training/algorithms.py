@@ -1,12 +1,12 @@
 """Builds the algorithm that a configuration asks for, on RLlib's new API stack."""
 
+import logging
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.ppo import PPOConfig
-from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.core.rl_module.torch import TorchRLModule
 
 from rapport.models.spolacq.policy import AgentPolicy, Layout
@@ -49,8 +49,6 @@ class Plan:
     """A name that an environment creator was registered under (`ray.tune.register_env`)."""
     environment_config: dict[str, Any]
     """What the creator is given."""
-    callbacks: type[RLlibCallback]
-    """Heard by every process that acts."""
     seed: int
 
     def policy_of(self, algorithm: Algorithm) -> AgentPolicy:
@@ -61,6 +59,9 @@ class Plan:
 
 def build(plan: Plan) -> Algorithm:
     """The algorithm, its runners started. Ray must be running."""
+    # They warn of being on the new API stack, and of a monitor of GPUs that they would like.
+    for name in ("ray.rllib", "ray.tune"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     learning, squashed = plan.learning, ACTIONS[plan.learning.algorithm] == "box"
     config = {"ppo": _ppo, "sac": _sac, "tqc": _tqc, "bandit": _bandit}[learning.algorithm](plan)
     config = (
@@ -74,8 +75,11 @@ def build(plan: Plan) -> Algorithm:
         # RLlib stretches what lies within plus and minus 1 over a box; a factored action is in its own units, and only clipped.
         .environment(normalize_actions=squashed, clip_actions=not squashed)
         .learners(num_learners=0)
-        .callbacks(plan.callbacks)
-        .reporting(min_sample_timesteps_per_iteration=0 if learning.algorithm == "ppo" else learning.turns_per_iteration)
+        .reporting(
+            # Never by the clock: an iteration must be the same on every computer.
+            min_time_s_per_iteration=0,
+            min_sample_timesteps_per_iteration=0 if learning.algorithm == "ppo" else learning.turns_per_iteration,
+        )
         .debugging(seed=plan.seed, log_level="ERROR")
     )
     return config.build_algo()

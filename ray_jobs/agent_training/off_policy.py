@@ -1,5 +1,6 @@
 """RLlib's SAC and TQC, and the published bandit, learning from `replay.Turns`; and learners whose whole state goes to a checkpoint."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -128,6 +129,13 @@ class AgentSacLearner(_KeepsTemperature):
 
 class AgentTqcLearner(_KeepsTemperature, TQCTorchLearner):
     """Truncated quantile critics."""
+
+    def compute_loss_for_module(self, **kwargs: Any) -> Tensor:
+        with warnings.catch_warnings():
+            # Every quantile is compared with every other by broadcasting, which torch takes for a mistake at each step.
+            warnings.filterwarnings("ignore", message="Using a target size")
+            loss: Tensor = super().compute_loss_for_module(**kwargs)
+        return loss
 
 
 class BanditLearner(TorchLearner):
