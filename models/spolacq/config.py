@@ -84,7 +84,7 @@ def small_image_to_units() -> ImageToUnitsConfig:
 
     Wider noise than the published makes neighbouring embeddings say the same, and keeps what is seen out of them.
     """
-    return ImageToUnitsConfig(width=128, layers=2, heads=4, hidden=256, deviation=0.5, kl_weight=0.2, standardise=True, min_count=0)
+    return ImageToUnitsConfig(width=128, layers=2, heads=4, hidden=256, deviation=0.5, kl_weight=0.5, standardise=True, min_count=0)
 
 
 class BeamConfig(Config):
@@ -180,6 +180,10 @@ class VoiceConfig(Config):
     """tacotron: from units to spectra."""
     hifigan: HifiGanConfig = HifiGanConfig()
     """tacotron: from spectra to sound."""
+    tacotron_source: str = ""
+    """tacotron: safetensors of weights to begin with, a file or a folder; empty trains from scratch. A saved body holds its own."""
+    hifigan_source: str = ""
+    """tacotron: safetensors of the vocoder's weights, a file or a folder. A saved body holds its own."""
     remembered: int = Field(default=1024, ge=0)
     """Utterances kept, by their units, to be given again; 0 keeps none."""
 

@@ -30,8 +30,11 @@ class DinoEyes:
             model = ViTModel.from_pretrained(source, revision=config.revision or "main", add_pooling_layer=False, use_safetensors=True)
         except (OSError, ValueError, RuntimeError) as error:
             raise RapportError(f"eyes.source {source} cannot be loaded as a vision transformer: {error}") from error
-        if config.size % model.config.patch_size:
-            raise RapportError(f"eyes.size is {config.size}: wanted a multiple of the patches of {source}, {model.config.patch_size}")
+        patch = model.config.patch_size
+        if not isinstance(patch, int):
+            raise RapportError(f"the patches of {source} are {patch}: wanted square ones, one number")
+        if config.size % patch:
+            raise RapportError(f"eyes.size is {config.size}: wanted a multiple of the patches of {source}, {patch}")
         self._config = config
         self._model = model.eval().requires_grad_(False).to(device)
         digest = hashlib.sha256()

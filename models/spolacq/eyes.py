@@ -55,7 +55,7 @@ def load_eyes(config: EyesConfig, *, source: str = "", device: str = "cpu") -> E
     return DinoEyes(config, source=source or config.source, device=device)
 
 
-def check_picture(picture: npt.NDArray[np.generic]) -> Picture:
+def check_picture(picture: Picture) -> Picture:
     """The picture, when it is one. Raises RapportError for anything but uint8 [H, W, 3] with at least a pixel."""
     if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
         found = f"{picture.dtype} {list(picture.shape)}" if isinstance(picture, np.ndarray) else type(picture).__name__

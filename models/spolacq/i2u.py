@@ -11,7 +11,9 @@ Axes: B rows, L ids of a caption, V vocabulary, D width, F features, Z sentence 
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -111,15 +113,18 @@ class ImageToUnits(nn.Module):
 
     def start(self, memory: Tensor) -> list["Kept"]:
         """What the decoder keeps of memory [B, 2, D] before the first unit, layer by layer."""
-        return [layer.start(memory) for layer in self.decoder]
+        return [layer.start(memory) for layer in self._speaking()]
 
     def step(self, ids: Tensor, place: int, kept: list["Kept"]) -> Tensor:
         """Scores [B, V] of what follows ids [B] at a place from 0; `kept` is changed to hold them too."""
         states = self.embedding(ids)[:, None] + self.positions[place]
-        for number, layer in enumerate(self.decoder):
+        for number, layer in enumerate(self._speaking()):
             states, kept[number] = layer.step(states, kept[number])
         scores: Tensor = self.to_vocabulary(self.decoder_norm(states[:, 0]))
         return scores
+
+    def _speaking(self) -> Iterable["Layer"]:
+        return cast("Iterable[Layer]", self.decoder)
 
     def _embed(self, rows: Tensor) -> Tensor:
         states: Tensor = self.dropout(self.embedding(rows) + self.positions[: rows.shape[1]])

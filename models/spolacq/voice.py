@@ -2,18 +2,23 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor, from_numpy
 
 from rapport.core.audio import SAMPLE_RATE_HZ
+from rapport.core.errors import RapportError
 from rapport.models.saving import ModelError
 from rapport.models.spolacq.config import BodyConfig
 from rapport.models.spolacq.griffin_lim import griffin_lim
 from rapport.models.spolacq.mel_units import MelUnits, encoder_of
+from rapport.models.spolacq.speech_to_units import SpeechToUnits
 from rapport.models.units.codebook import Codebook
+
+if TYPE_CHECKING:
+    from torchaudio.models import Tacotron2
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.integer]
@@ -60,6 +65,20 @@ def load_voice(config: BodyConfig, tensors: Mapping[str, Tensor], *, source: obj
     return SpectrumVoice(MelUnits(codebook, config.hearing), config.voice.iterations)
 
 
+def make_voice(config: BodyConfig, hearing: SpeechToUnits, tacotron: "Tacotron2 | None" = None, *, device: str = "cpu") -> UnitVoice:
+    """The voice of a new body: of the units that it hears with, or of a trained Tacotron 2 (else that of the settings) and the vocoder.
+
+    Raises RapportError when weights that are needed are not where the settings say.
+    """
+    if config.voice.kind == "tacotron":
+        from rapport.models.spolacq.tacotron_voice import TacotronVoice, load_hifigan, load_tacotron
+
+        return TacotronVoice(tacotron or load_tacotron(config.voice), load_hifigan(config.voice), device=device)
+    if not isinstance(hearing, MelUnits):
+        raise RapportError(f"voice.kind embedded speaks the embedded units, these are {hearing.identity}")
+    return SpectrumVoice(hearing, config.voice.iterations)
+
+
 class SpectrumVoice:
     """The embedded voice: the spectra of the codebook, with phases by Griffin-Lim."""
 
@@ -91,7 +110,7 @@ class Remembering:
         self.asked = 0
         """Utterances that were asked for."""
         self.found = 0
-        """How many of them had been spoken before."""
+        """How many of them did not have to be spoken: equal ones were, before or beside them."""
 
     @property
     def rate_hz(self) -> int:

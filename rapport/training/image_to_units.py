@@ -124,6 +124,8 @@ def train_image_to_units(
 
     Raises RapportError when there is nothing to learn from, or when the loss stops being a number.
     """
+    if not len(data.train):
+        raise RapportError("there is no caption to train on: the training side is empty")
     if checkpoint is None:  # else it comes with the weights
         model.fit_features(data.train.features.to(model.feature_mean.device))
     training = _Training(model, data, config, seed, report)
@@ -158,8 +160,6 @@ class _Training(EpochLoop[CaptionProgress]):
         super().__init__(
             config, report, CaptionProgress(), validates=validates, missing="validation captions to select by: leave pictures out"
         )
-        if not len(data.train):
-            raise RapportError("there is no caption to train on: the training side is empty")
         self.model, self.data, self.config, self.seed = model, data, config, seed
         self.device = model.feature_mean.device
         lengths = (data.train.rows != PAD).sum(1).numpy()
@@ -199,7 +199,7 @@ class _Training(EpochLoop[CaptionProgress]):
         noise = torch.randn(len(rows), self.model.config.sentence_width, device=self.device)
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.model.loss(features, rows, noise)
-        loss.total.backward()  # type: ignore[no-untyped-call]
+        loss.total.backward()
         if self.config.optim.clip_norm:
             nn.utils.clip_grad_norm_(self.parameters, self.config.optim.clip_norm)
         self.optimizer.step()
