@@ -4,12 +4,12 @@ services = load_services(ServicesConfig(), load_task("cafe"))
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from hashlib import sha256
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -23,10 +23,14 @@ from rapport.models.backends.synthesizers import load_synthesizer
 from rapport.models.backends.transcribers import load_transcriber
 from rapport.models.spolacq.services_config import CacheConfig, ServicesConfig
 from rapport.simulator.cache import Cached
-from rapport.simulator.requests import HearingRequest, Result, Service, Services, SpeechRequest
+from rapport.simulator.documents import read_file
+from rapport.simulator.patterns import Patterns, load_patterns
+from rapport.simulator.requests import KINDS, HearingRequest, Result, Service, Services, SpeechRequest
+from rapport.simulator.scenario import Scenario, load_scenario
+from rapport.simulator.task import CONFIG, PATTERNS, Task, TaskFile, find_task
 
-if TYPE_CHECKING:
-    from rapport.simulator.task import Task
+Words = Mapping[str, tuple[str, ...]]
+"""How the items of a task are asked for, by item name: all that services know of a task. Empty for one without utterance patterns."""
 
 _SILENCE_S = 0.1
 _LONGEST_LINE = 1_000
@@ -34,18 +38,44 @@ _LONGEST_LINE = 1_000
 _KOKORO_NAME = re.compile(r"[a-z](?P<gender>[fm])_\w+")
 
 
-def load_services(config: ServicesConfig, task: "Task") -> Services:
+def load_services(config: ServicesConfig, task: Task) -> Services:
     """All services of a task, in this process.
 
     Raises RapportError for an engine that does not exist or is not installed, and for words of the task that its ears do not know.
     """
-    return Services(*(load_service(kind, config, task) for kind in ("judge", "ears", "voice", "pictures")))
+    return Services(**{kind: load_service(kind, config, task) for kind in KINDS.values()})
 
 
-def load_service(kind: str, config: ServicesConfig, task: "Task") -> Service[Any]:
-    """One service of a task: `judge`, `ears`, `voice` or `pictures`. Raises RapportError as `load_services`."""
-    makers = {"judge": _judge, "ears": _ears, "voice": _voice, "pictures": _pictures}
-    return with_cache(kind, makers[kind](config, task), config.cache)
+def words_of(task: Task) -> Words:
+    """What services know of a task."""
+    return {} if task.patterns is None else _words(task.scenario, task.patterns)
+
+
+def read_words(folder: str) -> Words:
+    """What services know of a task in a folder, a URI or by the name of a shipped one; none of its code is run.
+
+    Raises RapportError for a task that is not there or cannot be read.
+    """
+    place = find_task(folder)
+    if not (place / PATTERNS).is_file():
+        return {}
+    file = read_file(TaskFile, place / CONFIG, "the task's scenario and limits", strict=False)
+    scenario = load_scenario(place / file.task_config_name, strict=False)
+    return _words(scenario, load_patterns(place / PATTERNS, strict=False))
+
+
+def load_service(kind: str, config: ServicesConfig, task: Task | Words) -> Service[Any]:
+    """One service: `judge`, `ears`, `voice` or `pictures`, for a task or what `words_of` tells of it. Raises as `load_services`."""
+    words = task if isinstance(task, Mapping) else words_of(task)
+    if kind == "judge":
+        service = _judge(config, words)
+    elif kind == "ears":
+        service = _ears(config, words)
+    elif kind == "voice":
+        service = SpokenLines(load_synthesizer(config.voice))
+    else:
+        service = _pictures(config)
+    return with_cache(kind, service, config.cache)
 
 
 def with_cache(kind: str, service: Service[Any], config: CacheConfig) -> Service[Any]:
@@ -115,26 +145,26 @@ class HeardWords:
         return self._engine.transcribe(resample(speech, request.rate_hz, SAMPLE_RATE_HZ)).strip()
 
 
-def _judge(config: ServicesConfig, task: "Task") -> Service[Any]:
+def _words(scenario: Scenario, patterns: Patterns) -> Words:
+    return {item.name: patterns.utterances(item) for item in scenario.items.values()}
+
+
+def _judge(config: ServicesConfig, words: Words) -> Service[Any]:
     backend = config.judge.partition(":")[0]
+    if backend == "rule":
+        return load_judge(config.judge, utterances=words, otherwise=config.otherwise)
     if backend in ("llm", "openai"):
         return load_judge(config.judge, config=getattr(config, backend))
-    if backend != "rule":
-        return load_judge(config.judge)
-    items = task.scenario.items.values()
-    utterances = {} if task.patterns is None else {item.name: task.patterns.utterances(item) for item in items}
-    return load_judge(config.judge, utterances=utterances, otherwise=config.otherwise)
+    return load_judge(config.judge)
 
 
-def _ears(config: ServicesConfig, task: "Task") -> Service[Any]:
+def _ears(config: ServicesConfig, words: Words) -> Service[Any]:
     if config.ears == "pocketsphinx":
         from rapport.models.backends.asr import pocketsphinx
 
-        sentences = None
-        if config.grammar and task.patterns is not None:
-            sentences = task.patterns.sentences(list(task.scenario.items.values()))
-        identity = content_key({"sentences": sorted(sentences or ()), "version": version("pocketsphinx")})
-        return HeardWords(pocketsphinx.load(sentences=sentences), f"pocketsphinx {identity}")
+        sentences = sorted({sentence for said in words.values() for sentence in said}) if config.grammar else []
+        identity = content_key({"sentences": sentences, "version": version("pocketsphinx")})
+        return HeardWords(pocketsphinx.load(sentences=sentences or None), f"pocketsphinx {identity}")
     engine = load_transcriber(config.ears)
     if engine is None:
         raise RapportError(f"ears: {config.ears} hears nothing: name a transcriber, such as pocketsphinx")
@@ -142,6 +172,7 @@ def _ears(config: ServicesConfig, task: "Task") -> Service[Any]:
 
 
 def _identity(name: str) -> str:
+    """What tells these ears from others: a name, or of weights what is in them."""
     backend, _, source = name.partition(":")
     if backend != "whisper" or not source:
         return name
@@ -151,11 +182,7 @@ def _identity(name: str) -> str:
     return f"{backend} {reference.config} {reference.weights}"
 
 
-def _voice(config: ServicesConfig, task: "Task") -> Service[Any]:
-    return SpokenLines(load_synthesizer(config.voice))
-
-
-def _pictures(config: ServicesConfig, task: "Task") -> Service[Any]:
+def _pictures(config: ServicesConfig) -> Service[Any]:
     if config.pictures.partition(":")[0] == "diffusers":
         return load_pictures(config.pictures, config=config.diffusers)
     return load_pictures(config.pictures)

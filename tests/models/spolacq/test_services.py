@@ -11,7 +11,7 @@ from rapport.core.errors import RapportError
 from rapport.core.speech import Prosody, Voice
 from rapport.models.backends.llm.config import EmbeddedLlamaConfig
 from rapport.models.backends.llm.embedded import write_embedded
-from rapport.models.spolacq.services import HeardWords, SpokenLines, load_service, load_services
+from rapport.models.spolacq.services import HeardWords, SpokenLines, load_service, load_services, words_of
 from rapport.models.spolacq.services_config import CacheConfig, ServicesConfig
 from rapport.simulator.cache import Cached, cache_report
 from rapport.simulator.requests import HearingRequest, JudgeRequest, PictureRequest, SpeechRequest
@@ -47,9 +47,9 @@ def test_what_an_item_is_asked_for_with_is_heard_and_judged(config: ServicesConf
 def test_every_kind_can_be_had_alone_and_without_a_cache(cafe: Task) -> None:
     bare = FAKES.model_copy(update={"cache": CacheConfig(enabled=False)})
     for kind in ("judge", "ears", "voice", "pictures"):
-        assert isinstance(load_service(kind, FAKES, cafe), Cached)
-        assert not isinstance(load_service(kind, bare, cafe), Cached)
-        assert load_service(kind, FAKES, cafe).version == load_service(kind, bare, cafe).version
+        assert isinstance(load_service(kind, FAKES, words_of(cafe)), Cached)
+        assert not isinstance(load_service(kind, bare, words_of(cafe)), Cached)
+        assert load_service(kind, FAKES, words_of(cafe)).version == load_service(kind, bare, words_of(cafe)).version
 
 
 def test_kinds_that_are_named_outlive_the_process(cafe: Task, tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_kinds_that_are_named_outlive_the_process(cafe: Task, tmp_path: Path) ->
 def test_a_language_model_judges_by_its_settings(cafe: Task, tmp_path: Path) -> None:
     folder = write_embedded(tmp_path, ["a clerk"], EmbeddedLlamaConfig(hidden=16, layers=1, heads=2, mlp=16, vocabulary=300))
     config = FAKES.model_validate({"judge": f"llm:{folder}", "llm": {"max_new_tokens": 200, "longest_text": 8}})
-    (reply,) = load_service("judge", config, cafe).batch([JudgeRequest("A clerk.", "tea", ("green_tea",), ((1, "Exit"),), 0)])
+    (reply,) = load_service("judge", config, words_of(cafe)).batch([JudgeRequest("A clerk.", "tea", ("green_tea",), ((1, "Exit"),), 0)])
     assert read_verdict(str(reply)).problem is None
 
 
@@ -76,12 +76,12 @@ def test_whisper_is_known_by_its_weights(cafe: Task, monkeypatch: pytest.MonkeyP
             return ""
 
     monkeypatch.setattr("rapport.models.spolacq.services.load_transcriber", lambda name: Silent())
-    found = []
+    found: list[str] = []
     for number in (0, 0, 1):
         folder = write_embedded(
             tmp_path / str(len(found)), ["x"], EmbeddedLlamaConfig(hidden=16, layers=1, heads=2, mlp=16, vocabulary=300), seed=number
         )
-        found.append(load_service("ears", ServicesConfig(ears=f"whisper:{folder}"), cafe).version)
+        found.append(load_service("ears", ServicesConfig(ears=f"whisper:{folder}"), words_of(cafe)).version)
     assert found[0] == found[1] != found[2]
 
 
@@ -129,12 +129,12 @@ def test_no_words_are_a_moment_of_silence_and_endless_ones_are_cut() -> None:
 
 def test_unknown_voices_are_told_by_the_engine(cafe: Task) -> None:
     with pytest.raises(RapportError, match="no voice 'nobody'"):
-        load_service("voice", ServicesConfig(), cafe).batch([SpeechRequest("hello", "nobody", 22_050)])
+        load_service("voice", ServicesConfig(), words_of(cafe)).batch([SpeechRequest("hello", "nobody", 22_050)])
 
 
 def test_silence_and_short_clips_are_heard_as_nothing(cafe: Task) -> None:
     for config in (ServicesConfig(), FAKES):
-        ears = load_service("ears", config, cafe)
+        ears = load_service("ears", config, words_of(cafe))
         for samples in (np.zeros(22_050), np.zeros(0), np.full(3, 0.1)):
             assert ears.batch([HearingRequest(samples.astype(np.float32), 22_050)]) == [""]
 
@@ -142,10 +142,10 @@ def test_silence_and_short_clips_are_heard_as_nothing(cafe: Task) -> None:
 def test_the_grammar_is_part_of_the_ears(cafe: Task) -> None:
     config = ServicesConfig()
     corner = load_task("cafe_corner")
-    versions = {load_service("ears", c, t).version for c, t in ((config, cafe), (config, corner))}
-    versions.add(load_service("ears", ServicesConfig(grammar=False), cafe).version)
+    versions = {load_service("ears", c, words_of(t)).version for c, t in ((config, cafe), (config, corner))}
+    versions.add(load_service("ears", ServicesConfig(grammar=False), words_of(cafe)).version)
     assert len(versions) == 3
-    assert isinstance(load_service("ears", ServicesConfig(cache=CacheConfig(enabled=False)), cafe), HeardWords)
+    assert isinstance(load_service("ears", ServicesConfig(cache=CacheConfig(enabled=False)), words_of(cafe)), HeardWords)
 
 
 def test_no_ears_are_refused(cafe: Task) -> None:

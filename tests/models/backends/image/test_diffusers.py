@@ -34,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     root = tmp_path_factory.mktemp("diffusion")
     torch.manual_seed(0)
-    unet = UNet2DConditionModel(
+    unet: Any = UNet2DConditionModel(
         block_out_channels=(8, 16),
         layers_per_block=1,
         sample_size=8,
@@ -74,7 +74,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = CLIPTokenizer(vocab={piece: number for number, piece in enumerate(pieces)}, merges=[], model_max_length=77)
     parts: dict[str, Any] = {"tokenizer": tokenizer, "tokenizer_2": tokenizer}
     parts |= {"text_encoder": CLIPTextModel(words), "text_encoder_2": CLIPTextModelWithProjection(words)}
-    StableDiffusionXLPipeline(vae=autoencoder, unet=unet, scheduler=EulerDiscreteScheduler(), **parts).save_pretrained(root / "sdxl")
+    pipeline: Any = StableDiffusionXLPipeline(vae=autoencoder, unet=unet, scheduler=EulerDiscreteScheduler(), **parts)
+    pipeline.save_pretrained(root / "sdxl")
     unet.add_adapter(LoraConfig(r=2, target_modules=["to_q", "to_v"], init_lora_weights=False))
     lora = convert_state_dict_to_diffusers(get_peft_model_state_dict(unet))
     StableDiffusionXLPipeline.save_lora_weights(root / "lora", unet_lora_layers=lora)
