@@ -94,7 +94,10 @@ class AgentDataConfig(Config):
 
 
 def published_config(pretrain: Mapping[str, Any]) -> AgentDataConfig:
-    """The settings that the section `pretrain` of an experiment YAML asks for; what it leaves open is as published."""
+    """The settings that the section `pretrain` of an experiment YAML asks for; what it leaves open is as published.
+
+    Its `overwrite_*_dataset` mean nothing here: the same settings give the same files, and other settings another folder.
+    """
     audio, image = pretrain.get("audio", {}), pretrain.get("image", {})
     model = image.get("model", {})
     return AgentDataConfig(
@@ -107,4 +110,5 @@ def published_config(pretrain: Mapping[str, Any]) -> AgentDataConfig:
         speech=SpeechConfig(
             utterances=audio.get("noise_num", 5), voices=(audio.get("voice", "af_heart"),), snr_db=audio.get("SNR", 30), published_tail=True
         ),
+        chunk_pictures=image.get("batch_size", 16),
     )

@@ -15,15 +15,18 @@ from rapport.core import storage
 from rapport.core.audio import decode
 from rapport.core.config import with_values
 from rapport.core.errors import RapportError
-from rapport.datasets.agent_data.config import AgentDataConfig
+from rapport.datasets.agent_data.config import AgentDataConfig, published_config
+from rapport.datasets.agent_data.layout import plan_clips, plan_pictures
 from rapport.datasets.agent_data.pictures import read_picture
 from rapport.datasets.agent_data.speech import RATE_HZ, read_clip
 from rapport.datasets.agent_data.store import AgentData, open_agent_data
 from rapport.models.spolacq.config import HearingConfig
 from rapport.models.spolacq.speech_to_units import load_hearing
-from rapport.ray_jobs.agent_data.prepare import prepare_agent_data, record_agent_data
+from rapport.ray_jobs.agent_data.prepare import data_items, prepare_agent_data, record_agent_data
+from rapport.simulator.experiment import load_experiment
 from rapport.simulator.requests import Failure
 from tests.ray_jobs.agent_data.toy import Blacking, LevelUnits, Lines, fakes, make_task, real_services
+from tests.simulator.published import load_published
 
 # In this process, in chunks that are many; twice 3 + 3 pictures an item, 2 utterances each.
 SMALL = with_values(
@@ -211,6 +214,21 @@ def test_clips_without_units_are_left_out(tmp_path: Path) -> None:
 def test_a_task_without_patterns_cannot_be_pretrained_for(tmp_path: Path) -> None:
     with pytest.raises(RapportError, match=r"utterance_patterns\.json"):
         record_agent_data(str(tmp_path), make_task(tmp_path / "tasks", patterns=False), SMALL, fakes(), seed=0)
+
+
+@pytest.mark.parametrize(("name", "images", "clean", "noisy"), [("food_task", 2400, 100, 12_000), ("food_corner_task", 1200, 50, 6_000)])
+def test_published_experiments_plan_the_published_volumes(shared_data: Path, name: str, images: int, clean: int, noisy: int) -> None:
+    task = load_published(shared_data, name)
+    experiment = load_experiment(shared_data / "spolacq" / "experiments" / f"{name}.yaml")
+    config = published_config(experiment.raw["pretrain"])
+    items = data_items(task)
+    by_name = {item.name: item for item in task.scenario.items.values()}
+    assert task.patterns is not None
+    patterns = task.patterns
+    pictures = plan_pictures(items, config)
+    plain, hissing = plan_clips(pictures, items, lambda item, index: patterns.utterance(by_name[item], index), config)
+    assert (len(pictures), len(plain), len(hissing)) == (images, clean, noisy)
+    assert {clip.voice for clip in hissing} == {"af_heart"}
 
 
 _CHILD = """
