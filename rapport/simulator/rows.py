@@ -78,7 +78,7 @@ class DialogueRows:
         """
         if episodes is None:
             if seed is not None and self._takes_seed:
-                self._master, self._episodes = seed, [0] * len(self)
+                self._master, self._episodes = int(seed), [0] * len(self)
             self._takes_seed = self._reseeds
             seeds = [self._next_seed(row) for row in range(len(self))]
         else:
@@ -111,8 +111,8 @@ class DialogueRows:
         """
         if len(state["episodes"]) != len(self):
             raise StateError(f"the state of {len(state['episodes'])} rows, for {len(self)} rows: open as many sessions as were saved")
-        self._master, self._worker, self._first_row = state["master"], state["worker"], state["first_row"]
-        self._episodes = list(state["episodes"])
+        self._master, self._worker, self._first_row = (int(state[key]) for key in ("master", "worker", "first_row"))
+        self._episodes = [int(count) for count in state["episodes"]]
         self._takes_seed = False
         self.over[:] = True
 

@@ -1,5 +1,6 @@
 """An agent's environments: vectors in and out, one utterance a turn and none for rows that begin anew."""
 
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -14,6 +15,7 @@ from rapport.simulator.config import AgentEnvConfig, SimulatorConfig
 from rapport.simulator.requests import PictureRequest, Services
 from rapport.simulator.spaces import SpaceError
 from rapport.simulator.task import Task, load_task
+from tests.simulator.published import load_published, wrap_task_env
 from tests.simulator.toy_dialogue import TEMPLATE, ToyBody, counts, toy_services
 
 N, P, F, Z = 2, 2, 3, 2
@@ -199,6 +201,31 @@ def test_numbers_are_scaled_by_their_bounds_or_as_told() -> None:
     assert numbers.read([observation]).tolist() == [[-1, 1, 1.5, 4]]
     with pytest.raises(SpaceError, match=r"wide\.inner is Discrete"):
         Numbers(gym.spaces.Dict({"wide": gym.spaces.Dict({"inner": gym.spaces.Discrete(3)})}), 1.0)
+
+
+def test_numbers_come_through_the_tasks_wrapper_where_that_is_set(shared_data: Path) -> None:
+    seen = []
+
+    class Tenfold(gym.ObservationWrapper):
+        def observation(self, observation: Any) -> Any:
+            return observation | {"state": observation["state"] * 10}
+
+    for wrap, wrapped in ((wrap_task_env, True), (Tenfold, True), (Tenfold, False)):
+        task = load_published(shared_data, "food_task", wrap=wrap)
+        body = ToyBody({"apple": np.zeros((4, 4, 3), np.uint8)})
+        env = open_rows(task, toy_services(task), body, state_scale=1 / 255, wrapped=wrapped)
+        observations, _ = env.reset(seed=1)
+        seen.append(observations)
+        assert observations.shape == (3, 3 + P * F)
+    plain, tenfold, without = seen
+    assert 0 < plain[:, :3].max() <= 1
+    assert np.allclose(tenfold[:, :3], plain[:, :3] * 10)
+    assert np.array_equal(without, plain)
+
+
+def test_a_single_environment_suits_stable_baselines(task: Task, services: Services, body: ToyBody) -> None:
+    checker = pytest.importorskip("stable_baselines3.common.env_checker")
+    checker.check_env(AgentEnv(task, services, TEMPLATE, body, agent=AgentEnvConfig(actions="box")), warn=False)
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def test_a_service_that_never_answers_rightly_is_no_better_than_a_dead_one() -> 
     asker = Asker(services(judge=Answers(lambda request: {"response_text": "hello"})), failures_allowed=3)
     for _ in range(3):
         asker.ask([judge(), judge()])
-    with pytest.raises(ServiceError, match="judge .* failed 4 batches in a row, at last with: answered dict"):
+    with pytest.raises(ServiceError, match=r"judge .* failed 4 batches in a row, at last with: answered dict"):
         asker.ask([judge(), judge()])
 
 
