@@ -12,11 +12,11 @@ from gymnasium.wrappers.vector import DictInfoToList
 from rapport.simulator.agent_env import AgentEnv, AgentVectorEnv, BodyError
 from rapport.simulator.agent_space import AgentActionError, Numbers
 from rapport.simulator.config import AgentEnvConfig, SimulatorConfig
-from rapport.simulator.requests import PictureRequest, Services
+from rapport.simulator.requests import Services
 from rapport.simulator.spaces import SpaceError
 from rapport.simulator.task import Task, load_task
 from tests.simulator.published import load_published, wrap_task_env
-from tests.simulator.toy_dialogue import TEMPLATE, ToyBody, counts, toy_services
+from tests.simulator.toy_dialogue import TEMPLATE, ToyBody, counts, toy_body, toy_services
 
 N, P, F, Z = 2, 2, 3, 2
 
@@ -33,10 +33,7 @@ def services(task: Task) -> Services:
 
 @pytest.fixture
 def body(task: Task, services: Services) -> ToyBody:
-    """It knows the items of the task by their colours."""
-    items = list(task.scenario.items.values())
-    pictures = services.pictures.batch([PictureRequest(i.id, i.name, i.prompt, "train", 0, 0, 64, 64) for i in items])
-    return ToyBody({item.name: picture for item, picture in zip(items, pictures, strict=True)})
+    return toy_body(task, services)
 
 
 def open_rows(task: Task, services: Services, body: Any, rows: int = 3, actions: Any = "factored", **agent: Any) -> AgentVectorEnv:
@@ -151,10 +148,10 @@ def test_the_single_environment_passes_gymnasiums_own_check(task: Task, services
 
 
 def test_a_lone_environment_equals_its_row(task: Task, services: Services, body: ToyBody) -> None:
-    vector = DictInfoToList(open_rows(task, services, body))
+    vector: Any = DictInfoToList(open_rows(task, services, body))
     lone = AgentEnv(task, services, TEMPLATE, body, row=2)
     observations, infos = vector.reset(seed=5)
-    told = lone.reset(seed=5)
+    told: tuple[Any, ...] = lone.reset(seed=5)
     over = False
     for turn in range(9):
         assert np.array_equal(observations[2], told[0])

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from rapport.simulator.agent_env import AgentVectorEnv
-from rapport.simulator.requests import PictureRequest, Services
+from rapport.simulator.requests import Services
 from rapport.simulator.task import load_task
-from tests.simulator.toy_dialogue import TEMPLATE, ToyBody, counts, toy_services
+from tests.simulator.toy_dialogue import TEMPLATE, counts, toy_body, toy_services
 
 OPENED: list[Services] = []
 
@@ -17,10 +17,7 @@ def open_rows(context: dict[str, Any]) -> AgentVectorEnv:
     task = load_task("cafe_corner")
     services = toy_services(task)
     OPENED.append(services)
-    items = list(task.scenario.items.values())
-    pictures = services.pictures.batch([PictureRequest(i.id, i.name, i.prompt, "train", 0, 0, 64, 64) for i in items])
-    body = ToyBody({item.name: picture for item, picture in zip(items, pictures, strict=True)})
-    return AgentVectorEnv(task, services, TEMPLATE, body, num_envs=context["num_envs"])
+    return AgentVectorEnv(task, services, TEMPLATE, toy_body(task, services), num_envs=context["num_envs"])
 
 
 def test_an_env_runner_samples_whole_dialogues(ray_cluster: Any) -> None:

@@ -15,7 +15,7 @@ from rapport.simulator.seeding import EpisodeSeed
 from rapport.simulator.session import DialogueSession
 from rapport.simulator.task import Task, load_task
 from rapport.simulator.task_functions import TaskFunctions
-from rapport.simulator.transition import Action, Transition
+from rapport.simulator.transition import Action
 from rapport.simulator.utterance import ActionError
 from tests.simulator.published import load_published
 from tests.simulator.toy_dialogue import TEMPLATE, TOY_FUNCTIONS, Answers, counts, reply, speech, toy_services, toy_task
@@ -40,14 +40,14 @@ def session(task: Task | None = None, seed: EpisodeSeed = SEED, **config: Any) -
     return begun
 
 
-def turn(held: DialogueSession, judged: str, action: Action = WORDS) -> Transition:
+def turn(held: DialogueSession, judged: str, action: Action = WORDS) -> Any:
     requests = held.act(action)
     while requests:
         requests = held.feed(answers(requests, judged))
     return held.step
 
 
-def run(held: DialogueSession, services: Services, requests: list[Request]) -> Transition:
+def run(held: DialogueSession, services: Services, requests: list[Request]) -> Any:
     while requests:
         requests = held.feed(ask(services, requests))
     return held.step
@@ -142,9 +142,10 @@ def test_the_reply_is_spoken_by_the_scene_that_was_left() -> None:
     requests = held.feed([reply("hello there"), np.full(5, 0.2, np.float32)])
     assert [(r.text, r.voice) for r in requests if isinstance(r, SpeechRequest)] == [("hello there", "new")]
     assert held.feed([np.full(7, 0.3, np.float32)]) == []
-    assert held.step.next.dialogue_feedback.response_waveform.shape == (5,)
-    assert held.step.next.dialogue_scene.prompt_waveform.shape == (7,)
-    assert held.step.info["opening"] == "hello there"
+    step: Any = held.step
+    assert step.next.dialogue_feedback.response_waveform.shape == (5,)
+    assert step.next.dialogue_scene.prompt_waveform.shape == (7,)
+    assert step.info["opening"] == "hello there"
 
 
 def test_without_audio_the_counterpart_is_a_second_of_silence() -> None:
@@ -313,7 +314,7 @@ def test_a_turn_that_cannot_be_heard_or_judged_ends_the_episode_unrewarded(stage
     if stage == "judge":
         held.feed(["cup"])
     assert held.feed([Failure(stage, "it died")]) == []
-    step = held.step
+    step: Any = held.step
     assert (step.reward, step.terminated, step.truncated) == (0.0, False, True)
     assert step.info["failed"] == f"{stage}: it died"
     assert step.next.dialogue_scene is before.dialogue_scene
@@ -332,9 +333,10 @@ def test_a_lost_voice_is_silence_and_the_dialogue_goes_on() -> None:
         ]
     )
     assert held.feed(answers(requests)) == []
-    assert not held.step.over
-    assert held.step.info["failed"] == "voice: hoarse"
-    assert not held.step.next.dialogue_feedback.response_waveform.any()
+    step: Any = held.step
+    assert not step.over
+    assert step.info["failed"] == "voice: hoarse"
+    assert not step.next.dialogue_feedback.response_waveform.any()
 
 
 def test_an_episode_without_pictures_ends_with_its_first_turn() -> None:
@@ -359,7 +361,7 @@ def test_pictures_come_from_the_pool_of_the_mode() -> None:
             assert request.mode == mode
             assert request.index in range(3)
             assert (request.height, request.width) == (32, 16)
-    drawn = DialogueSession(toy_task(), TEMPLATE, SimulatorConfig(images_per_item=0)).begin(SEED)
+    drawn: list[Any] = DialogueSession(toy_task(), TEMPLATE, SimulatorConfig(images_per_item=0)).begin(SEED)
     assert [request.index for request in drawn] == [None, None]
     assert len({request.seed for request in drawn}) == 2
 

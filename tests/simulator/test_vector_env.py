@@ -42,10 +42,10 @@ def row_of(batch: Any, row: int) -> Any:
 
 def assert_rows_equal_lone_environments(task: Task, rows: int, turns: int, config: SimulatorConfig) -> None:
     services = toy_services(task, otherwise="stay")
-    vector = DictInfoToList(DialogueVectorEnv(task, services, TEMPLATE, config, num_envs=rows, seed=4, worker=2))
+    vector: Any = DictInfoToList(DialogueVectorEnv(task, services, TEMPLATE, config, num_envs=rows, seed=4, worker=2))
     lone = [open_env(task, services, TEMPLATE, config, seed=4, worker=2, row=row) for row in range(rows)]
     observations, infos = vector.reset(seed=11)
-    alone = [env.reset(seed=11) for env in lone]
+    alone: list[tuple[Any, ...]] = [env.reset(seed=11) for env in lone]
     over = [False] * rows
     ended = 0
     for turn in range(turns):
@@ -193,7 +193,7 @@ class Brief(gym.Wrapper):
 
     def step(self, action: Any) -> Any:
         observation, reward, terminated, _, info = self.env.step(action)
-        return observation, 2 * reward, terminated, True, info
+        return observation, 2 * float(reward), terminated, True, info
 
 
 def test_action_wrappers_shape_what_is_heard() -> None:

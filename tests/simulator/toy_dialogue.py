@@ -11,7 +11,7 @@ from rapport.models.backends.tts.tone import encode
 from rapport.models.spolacq.services import load_services
 from rapport.models.spolacq.services_config import CacheConfig, ServicesConfig
 from rapport.simulator.prompt import find_prompt, load_template
-from rapport.simulator.requests import KINDS, Request, Result, Services
+from rapport.simulator.requests import KINDS, PictureRequest, Request, Result, Services
 from rapport.simulator.scenario import Item, Scenario, Scene
 from rapport.simulator.task import Task
 from rapport.simulator.task_functions import TaskFunctions
@@ -91,8 +91,12 @@ def toy_task(functions: TaskFunctions | None = None, *, max_step: int = 5, offer
     return Task("toy", Path(), Scenario(0, items, scenes), max_step, functions or TOY_FUNCTIONS, None, wrap)
 
 
+def _one_for_an_item(before: Any, waveform: np.ndarray, after: Any) -> float:
+    return 0.0 if after.dialogue_feedback.selected_item is None else 1.0
+
+
 TOY_FUNCTIONS = TaskFunctions(
-    reward=lambda before, waveform, after: 0.0 if after.dialogue_feedback.selected_item is None else 1.0,
+    reward=_one_for_an_item,
     terminated=lambda before, after: after.dialogue_scene.scene_id == 1,
     truncated=lambda after: False,
     next_internal_state=lambda state, feedback: state + 1,
@@ -121,3 +125,10 @@ class ToyBody:
         self.said += len(features)
         nearest = np.square(self._colours[None] - features[:, None]).sum(2).argmin(1)
         return [speech(self._names[i].replace("_", " ")) for i in nearest]
+
+
+def toy_body(task: Task, services: Services) -> ToyBody:
+    """It knows the items of a task by their colours."""
+    items = list(task.scenario.items.values())
+    pictures: list[Any] = services.pictures.batch([PictureRequest(i.id, i.name, i.prompt, "train", 0, 0, 64, 64) for i in items])
+    return ToyBody({item.name: picture for item, picture in zip(items, pictures, strict=True)})
