@@ -40,7 +40,7 @@ class OpenAiJudgeConfig(Config):
     base_url: str = ""
     """Address of the endpoint, such as http://127.0.0.1:8001/v1; empty is OPENAI_BASE_URL, or OpenAI."""
     key_variable: str = "OPENAI_API_KEY"
-    """Variable of the environment that holds the key. An endpoint of your own may need none."""
+    """Variable of the environment that holds the key, set where the judge runs. An endpoint of your own may need none."""
     constrained: bool = True
     """Ask for JSON of the right shape (`response_format`: `json_schema`); an endpoint that cannot wants this off."""
     temperature: float = Field(default=0.0, ge=0, le=2)

@@ -5,7 +5,6 @@ services = load_services(ServicesConfig(), load_task("cafe"))
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from hashlib import sha256
 from importlib.metadata import version
@@ -32,6 +31,7 @@ from rapport.simulator.task import CONFIG, PATTERNS, Task, TaskFile, find_task
 Words = Mapping[str, tuple[str, ...]]
 """How the items of a task are asked for, by item name: all that services know of a task. Empty for one without utterance patterns."""
 
+_PUBLISHED_EARS = "openai/whisper-large-v3-turbo"
 _SILENCE_S = 0.1
 _LONGEST_LINE = 1_000
 """Characters of a line that are spoken; a judge that never ends must not be heard out."""
@@ -98,18 +98,15 @@ class SpokenLines:
         self.version = f"voice 1 {content_key(dict(engine.provenance))}"
         self._own = lru_cache(maxsize=None)(self._own_voice)
 
-    def canonical(self, request: SpeechRequest) -> SpeechRequest:
-        """The request with the voice that will speak."""
-        return replace(request, text=request.text.strip()[:_LONGEST_LINE], voice=self._own(request.voice))
-
     def batch(self, requests: Sequence[SpeechRequest]) -> list[Result]:
         """Speech, float32 [S], for each request; a moment of silence for no words. Raises RapportError for an unknown voice."""
-        return [self._speak(self.canonical(request)) for request in requests]
+        return [self._speak(request) for request in requests]
 
     def _speak(self, request: SpeechRequest) -> np.ndarray:
-        if not request.text:
+        text = request.text.strip()[:_LONGEST_LINE]
+        if not text:
             return np.zeros(round(_SILENCE_S * request.rate_hz), np.float32)
-        samples, rate_hz = self._engine.speak(request.text, Voice(request.voice))
+        samples, rate_hz = self._engine.speak(text, Voice(self._own(request.voice)))
         return np.asarray(resample(samples, rate_hz, request.rate_hz), np.float32)
 
     def _own_voice(self, name: str) -> str:
@@ -136,13 +133,14 @@ class HeardWords:
 
     def batch(self, requests: Sequence[HearingRequest]) -> list[Result]:
         """The words of each request; empty for silence."""
-        return [self._hear(request) for request in requests]
-
-    def _hear(self, request: HearingRequest) -> str:
-        if not request.waveform.any():
-            return ""
-        speech = np.asarray(request.waveform, np.float32)
-        return self._engine.transcribe(resample(speech, request.rate_hz, SAMPLE_RATE_HZ)).strip()
+        heard: list[Result] = [""] * len(requests)
+        places = [place for place, request in enumerate(requests) if request.waveform.any()]
+        clips = [resample(np.asarray(r.waveform, np.float32), r.rate_hz, SAMPLE_RATE_HZ) for r in (requests[p] for p in places)]
+        together = getattr(self._engine, "transcribe_all", None)  # some engines are quicker with many clips at a time
+        words = map(self._engine.transcribe, clips) if together is None else together(clips)
+        for place, said in zip(places, words, strict=True):
+            heard[place] = said.strip()
+        return heard
 
 
 def _words(scenario: Scenario, patterns: Patterns) -> Words:
@@ -165,21 +163,19 @@ def _ears(config: ServicesConfig, words: Words) -> Service[Any]:
         sentences = sorted({sentence for said in words.values() for sentence in said}) if config.grammar else []
         identity = content_key({"sentences": sentences, "version": version("pocketsphinx")})
         return HeardWords(pocketsphinx.load(sentences=sentences or None), f"pocketsphinx {identity}")
+    backend, _, source = config.ears.partition(":")
+    if backend == "whisper":
+        from rapport.models.backends.asr import whisper
+        from rapport.models.backends.llm.base import reference_of
+
+        source = source or _PUBLISHED_EARS
+        reference = reference_of(source)
+        whispering = whisper.load(source, language=config.language or None)
+        return HeardWords(whispering, f"whisper {config.language} {reference.config} {reference.weights}")
     engine = load_transcriber(config.ears)
     if engine is None:
         raise RapportError(f"ears: {config.ears} hears nothing: name a transcriber, such as pocketsphinx")
-    return HeardWords(engine, _identity(config.ears))
-
-
-def _identity(name: str) -> str:
-    """What tells these ears from others: a name, or of weights what is in them."""
-    backend, _, source = name.partition(":")
-    if backend != "whisper" or not source:
-        return name
-    from rapport.models.backends.llm.base import reference_of
-
-    reference = reference_of(source)
-    return f"{backend} {reference.config} {reference.weights}"
+    return HeardWords(engine, config.ears)
 
 
 def _pictures(config: ServicesConfig) -> Service[Any]:

@@ -31,6 +31,8 @@ class ServicesConfig(Config):
     """`pocketsphinx`, `whisper:<hub id or folder>`, or for the tone voice `tone` and `tone:<word error rate>`."""
     grammar: bool = True
     """Tell pocketsphinx which sentences the task's utterance patterns allow; without it hears general English."""
+    language: str = "en"
+    """What a multilingual Whisper is told that it hears; empty lets it find out."""
     voice: str = "espeak"
     """`espeak`, `kokoro:<hub id or folder>`, or `tone`."""
     pictures: str = "procedural"

@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from hashlib import blake2b
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -25,14 +25,6 @@ from rapport.simulator.requests import KINDS, Failure, Request, Result, Service,
 R = TypeVar("R", bound=Request)
 
 _TEXT_OVERHEAD = 200  # bytes of bookkeeping of an answer in memory
-
-
-class Reading(Protocol[R]):
-    """A service that does not read all of a request."""
-
-    def canonical(self, request: R) -> R:
-        """The request with a fixed value in place of what the service does not read: equal ones have equal answers."""
-        ...
 
 
 @dataclass
@@ -61,7 +53,8 @@ class CacheStats:
 class Cached(Generic[R]):
     """A service that asks another one only for what it has not answered yet. Answers that are arrays cannot be written to: they are shared.
 
-    A service that is not deterministic is asked each time, and so is one of which a request failed. Safe to use from several threads.
+    A service that is not deterministic is asked each time, and what failed is asked again. A service may name the fields of a request that
+    it does not read in `unread`; requests that differ in those alone are equal. Safe to use from several threads.
     """
 
     def __init__(self, service: Service[R], *, memory_mib: float = 256.0, folder: str = "") -> None:
@@ -71,6 +64,7 @@ class Cached(Generic[R]):
         self._room = int(memory_mib * 2**20)
         self._folder = folder
         self._turn = threading.Lock()
+        self._unread = unread_by(service)
 
     @property
     def version(self) -> str:
@@ -110,11 +104,11 @@ class Cached(Generic[R]):
 
     def key(self, request: R) -> str:
         """32 hex digits that stand for a request to this version of the service."""
-        canonical = getattr(self.service, "canonical", None)
-        asked = request if canonical is None else canonical(request)
-        digest = blake2b(f"{KINDS[type(asked)]}\0{self.version}".encode(), digest_size=16)
-        for field in fields(asked):
-            value = getattr(asked, field.name)
+        digest = blake2b(f"{KINDS[type(request)]}\0{self.version}".encode(), digest_size=16)
+        for field in fields(request):
+            value = getattr(request, field.name)
+            if field.name in self._unread:
+                continue
             if isinstance(value, np.ndarray):
                 digest.update(f"\0{value.dtype.str}{value.shape}\0".encode())
                 digest.update(np.ascontiguousarray(value).data)
@@ -169,6 +163,13 @@ def cache_report(services: Services) -> dict[str, dict[str, float]]:
     """What the caches of the services have spared, by kind of service; kinds without a cache are left out."""
     kinds = {name: getattr(services, name) for name in KINDS.values()}
     return {name: service.stats.report() for name, service in kinds.items() if isinstance(service, Cached)}
+
+
+def unread_by(service: object) -> tuple[str, ...]:
+    """Names of the fields of a request that a service, cached or not, does not read."""
+    if isinstance(service, Cached):
+        return unread_by(service.service)
+    return tuple(getattr(service, "unread", ()))
 
 
 def _size(result: Result) -> int:

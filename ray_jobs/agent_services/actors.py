@@ -14,10 +14,10 @@ from ray.exceptions import GetTimeoutError
 
 from rapport.core.errors import RapportError
 from rapport.models.spolacq.services_config import ServicesConfig
-from rapport.ray_jobs.agent_services.client import Answer, RemoteService, own_errors
+from rapport.ray_jobs.agent_services.client import Answer, Identity, RemoteService, own_errors
 from rapport.ray_jobs.agent_services.config import HostsConfig
 from rapport.ray_jobs.agent_services.together import Together
-from rapport.simulator.cache import Cached
+from rapport.simulator.cache import Cached, unread_by
 from rapport.simulator.requests import Result, Service
 
 
@@ -31,9 +31,9 @@ class ServiceActor:
         """As the service's own; callers who come while it is busy share the next batch."""
         return await self._together.batch(requests)
 
-    async def describe(self) -> tuple[str, bool]:
-        """Version, and whether answers may be kept."""
-        return self._service.version, self._service.deterministic
+    async def describe(self) -> Identity:
+        """What tells the service from others, and what of its answers may be kept."""
+        return Identity(self._service.version, self._service.deterministic, unread_by(self._service))
 
     async def report(self) -> dict[str, float]:
         """What its cache has spared, as `CacheStats.report`; empty without a cache."""
@@ -66,8 +66,8 @@ def running_actors(
             started = actors.setdefault(kind, [])
             for number in range(getattr(hosts, kind).replicas):
                 started.append(_start(_name(group, kind, number), group, kind, config, words, hosts))
-        for kind, handles in actors.items():
-            _wait(kind, handles, hosts)
+        for started_kind, handles in actors.items():
+            _wait(started_kind, handles, hosts)
         yield actors
     finally:
         for handle in (handle for handles in actors.values() for handle in handles):
@@ -80,8 +80,7 @@ def connect_actors(group: str, kind: str, hosts: HostsConfig) -> RemoteService[A
         handles = [ray.get_actor(_name(group, kind, number), namespace=group) for number in range(getattr(hosts, kind).replicas)]
     except ValueError as error:
         raise RapportError(f"no actors of {group!r} for {kind}: they end with the job that started them") from error
-    version, deterministic = _describe(handles[0], hosts)
-    return RemoteService(version, deterministic, [partial(_begin, handle, hosts.timeout_s) for handle in handles])
+    return RemoteService(_describe(handles[0], hosts), [partial(_begin, handle, hosts.timeout_s) for handle in handles])
 
 
 def actor_reports(actors: Mapping[str, Sequence[ActorHandle]]) -> dict[str, dict[str, float]]:
@@ -120,8 +119,8 @@ def _begin(handle: ActorHandle, timeout_s: float, requests: Sequence[Any]) -> An
     return lambda: ray.get(answer, timeout=timeout_s)
 
 
-def _describe(handle: ActorHandle, hosts: HostsConfig) -> tuple[str, bool]:
-    described: tuple[str, bool] = own_errors(lambda: ray.get(handle.describe.remote(), timeout=hosts.timeout_s))
+def _describe(handle: ActorHandle, hosts: HostsConfig) -> Identity:
+    described: Identity = own_errors(lambda: ray.get(handle.describe.remote(), timeout=hosts.timeout_s))
     return described
 
 

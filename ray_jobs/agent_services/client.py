@@ -1,7 +1,7 @@
 """A service that runs elsewhere, as those see it who ask."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from ray.exceptions import RayTaskError
@@ -15,12 +15,21 @@ Answer = Callable[[], list[Result]]
 """Waits for the answer to a call that is under way."""
 
 
+class Identity(NamedTuple):
+    """What a cache must know of a service that runs elsewhere."""
+
+    version: str
+    deterministic: bool
+    unread: tuple[str, ...]
+    """Fields of a request that it does not read."""
+
+
 class RemoteService(Generic[R]):
     """A `rapport.simulator.requests.Service` over several copies elsewhere, each of which answers a share of a batch."""
 
-    def __init__(self, version: str, deterministic: bool, copies: Sequence[Callable[[Sequence[R]], Answer]]) -> None:
+    def __init__(self, identity: Identity, copies: Sequence[Callable[[Sequence[R]], Answer]]) -> None:
         """`copies` begin a call each."""
-        self.version, self.deterministic = version, deterministic
+        self.version, self.deterministic, self.unread = identity
         self._copies = copies
         self._next = 0
 

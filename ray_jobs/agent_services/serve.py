@@ -13,7 +13,7 @@ from ray.serve.schema import ApplicationStatus
 from rapport.core.errors import RapportError
 from rapport.core.storage import content_key
 from rapport.models.spolacq.services_config import ServicesConfig
-from rapport.ray_jobs.agent_services.client import Answer, RemoteService, own_errors
+from rapport.ray_jobs.agent_services.client import Answer, Identity, RemoteService, own_errors
 from rapport.ray_jobs.agent_services.config import HostedConfig, HostsConfig
 from rapport.serve_apps.simulator.answers import ServiceFacts
 from rapport.serve_apps.simulator_services import KINDS, Args, ServiceReplicas, build_app
@@ -55,7 +55,7 @@ def connect_app(kind: str, words: Mapping[str, tuple[str, ...]], hosts: HostsCon
         raise RapportError(f"the app {APP} in this cluster serves another task: deploy it for this one, or set hosts.where to actors")
     # Serve shares batches out by itself: as many shares as there are copies.
     copies = [partial(_begin, handle, hosts)] * getattr(hosts, kind).replicas
-    return RemoteService(facts.version, facts.deterministic, copies)
+    return RemoteService(Identity(facts.version, facts.deterministic, facts.unread), copies)
 
 
 def _replicas(hosted: HostedConfig) -> ServiceReplicas:

@@ -12,6 +12,8 @@ class ServiceFacts:
 
     version: str
     deterministic: bool
+    unread: tuple[str, ...]
+    """Fields of a request that it does not read."""
     words: str
     """Stands for the task's utterances: equal ones are equal."""
     created: int

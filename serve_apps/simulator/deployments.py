@@ -49,10 +49,11 @@ class SimulatorService:
 
     async def facts(self) -> ServiceFacts:
         """What it is, and what its cache has spared."""
-        from rapport.simulator.cache import Cached
+        from rapport.simulator.cache import Cached, unread_by
 
         calls = self._service.stats.report() if isinstance(self._service, Cached) else {}
-        return ServiceFacts(self._service.version, self._service.deterministic, self._words, self._created, calls)
+        version, deterministic = self._service.version, self._service.deterministic
+        return ServiceFacts(version, deterministic, unread_by(self._service), self._words, self._created, calls)
 
 
 @serve.ingress()

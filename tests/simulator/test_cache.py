@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rapport.simulator.cache import Cached, cache_report
+from rapport.simulator.cache import Cached, cache_report, unread_by
 from rapport.simulator.requests import Failure, HearingRequest, JudgeRequest, Result, Services, SpeechRequest
 
 LINE = SpeechRequest("hello", "af_heart", 22_050)
@@ -29,14 +29,11 @@ class Speaks:
 class Judges:
     """Answers with words, or not at all; reads no seed."""
 
-    version, deterministic = "1", True
+    version, deterministic, unread = "1", True, ("seed",)
 
     def __init__(self) -> None:
         self.fails = False
         self.calls = 0
-
-    def canonical(self, request: JudgeRequest) -> JudgeRequest:
-        return replace(request, seed=0)
 
     def batch(self, requests: Sequence[JudgeRequest]) -> list[Result]:
         self.calls += 1
@@ -130,17 +127,18 @@ def test_every_part_of_a_request_tells() -> None:
     changes = {"prompt": "x", "heard": "x", "offered": ("egg", "apple"), "moves": ((2, "Stop"),)}
     keys = {cached.key(TURN), *(cached.key(replace(TURN, **{name: value})) for name, value in changes.items())}  # type: ignore[arg-type]
     assert len(keys) == 5
+    assert cached.key(replace(TURN, seed=99)) in keys
+    assert unread_by(cached) == unread_by(Cached(cached)) == ("seed",)
+    assert unread_by(NoEars()) == ()
 
 
 def test_waveforms_are_known_by_their_samples() -> None:
-    cached: Cached[HearingRequest] = Cached(Judges())  # type: ignore[arg-type]
     service = Cached(NoEars())
     samples = np.arange(8, dtype=np.float32)
     keys = [service.key(HearingRequest(wave, 16_000)) for wave in (samples, samples.copy(), samples[:7], samples[::-1], samples * 1.001)]
     assert keys[0] == keys[1]
     assert len(set(keys)) == 4
     assert service.key(HearingRequest(samples, 8_000)) != keys[0]
-    assert cached.stats.hit_rate == 0
 
 
 class NoEars:

@@ -1,6 +1,6 @@
 """Transcription by any Whisper or CTC checkpoint (wav2vec 2.0, HuBERT, WavLM, ... with a letter head), by hub id or folder."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from rapport.core.errors import RapportError
 MAX_PIECE_S = 30.0
 """Longer speech is heard in pieces, cut in its pauses: Whisper hears no more at once, and attention is quadratic in length."""
 
+_AT_ONCE = 16  # pieces that a Whisper hears together
 _SHORTEST = SAMPLE_RATE_HZ // 10  # samples; less than their receptive field makes convolutions fail
 
 
@@ -63,15 +64,25 @@ class PretrainedTranscriber:
 
     def transcribe(self, samples: np.ndarray) -> str:
         """The words of 16 kHz speech, float32 [S]; empty when none are heard."""
-        return " ".join(words for words in map(self._hear, _pieces(samples)) if words)
+        return self.transcribe_all([samples])[0]
+
+    def transcribe_all(self, clips: Sequence[np.ndarray]) -> list[str]:
+        """The words of each clip of 16 kHz speech, float32 [S], some clips at a time where the model hears all in frames of one length."""
+        pieces = [(number, piece) for number, clip in enumerate(clips) for piece in _pieces(clip)]
+        at_once = _AT_ONCE if self._writes else 1
+        words: list[list[str]] = [[] for _ in clips]
+        for first in range(0, len(pieces), at_once):
+            batch = pieces[first : first + at_once]
+            for (number, _), heard in zip(batch, self._hear([piece for _, piece in batch]), strict=True):
+                words[number] += [heard] if heard else []
+        return [" ".join(heard) for heard in words]
 
     @torch.inference_mode()
-    def _hear(self, samples: np.ndarray) -> str:
-        padded = np.pad(samples, (0, max(0, _SHORTEST - len(samples))))
+    def _hear(self, pieces: Sequence[np.ndarray]) -> list[str]:
+        padded = [np.pad(piece, (0, max(0, _SHORTEST - len(piece)))) for piece in pieces]
         inputs = self._features(padded, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt", return_attention_mask=True).to(self._device)
         tokens = self._model.generate(**inputs, **self._options) if self._writes else self._model(**inputs).logits.argmax(-1)
-        text: str = self._tokenizer.batch_decode(tokens, skip_special_tokens=True)[0]
-        return text.strip()
+        return [text.strip() for text in self._tokenizer.batch_decode(tokens, skip_special_tokens=True)]
 
 
 def _model_class(source: str, config: PretrainedConfig) -> Any:

@@ -39,6 +39,7 @@ class DiffusionPictures:
     """A `rapport.simulator.requests.Service` for picture requests, over a diffusers pipeline from text to pictures."""
 
     deterministic = True
+    unread = ("item_id",)
 
     def __init__(self, pipeline: Any, config: DiffusersConfig, identity: str) -> None:
         """`identity` tells the weights."""

@@ -20,6 +20,7 @@ class FlatPictures:
 
     version = "flat 1"
     deterministic = True
+    unread = ("item_id", "prompt")
 
     def batch(self, requests: Sequence[PictureRequest]) -> list[Result]:
         """A picture, uint8 [H, W, 3], for each request."""

@@ -47,6 +47,7 @@ class ProceduralPictures:
     """A `rapport.simulator.requests.Service` for picture requests."""
 
     deterministic = True
+    unread = ("item_id", "prompt")
 
     def __init__(self, *, balanced: bool = False) -> None:
         self._balanced = balanced

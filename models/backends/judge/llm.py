@@ -8,7 +8,6 @@ B batch, H width, N tokens, V vocabulary.
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -49,6 +48,7 @@ class LlmJudge:
 
     def __init__(self, source: str, config: LlmJudgeConfig) -> None:
         self._config = config
+        self.unread = () if config.temperature else ("seed",)
         self._device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device)
         half = config.dtype == "bfloat16" or (config.dtype == "auto" and self._device.type == "cuda")
         tokenizer, base = load_base(source, config.revision, torch.bfloat16 if half else torch.float32)
@@ -65,13 +65,8 @@ class LlmJudge:
         settings = {**config.model_dump(mode="json", exclude=_WHERE_ONLY), "half": half}
         self.version = f"llm 1 {content_key({'weights': reference.weights, 'vocabulary': reference.vocabulary, **settings})}"
 
-    def canonical(self, request: JudgeRequest) -> JudgeRequest:
-        """The request as it is read: spaces made even, and without a seed where nothing is drawn."""
-        return replace(request, heard=" ".join(request.heard.split()), seed=request.seed if self._config.temperature else 0)
-
     def batch(self, requests: Sequence[JudgeRequest]) -> list[Result]:
         """A reply for each request. Raises RapportError for a prompt that leaves no room for a reply."""
-        requests = [self.canonical(request) for request in requests]
         prompts = [self._tokens(request) for request in requests]
         longest = max((len(ids) for ids in prompts), default=0)
         room = self._config.context_tokens - self._config.max_new_tokens

@@ -6,7 +6,6 @@ The key is read from the environment when a judge is made. It is in no setting, 
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rapport.core.errors import RapportError
@@ -37,13 +36,10 @@ class OpenAiJudge:
         self._model, self._config = model, config
         # A server may change what it runs; what was drawn is never kept, what is likeliest is taken to stay.
         self.deterministic = config.temperature == 0
+        self.unread = () if config.temperature else ("seed",)
         self._client = _client(config)
         told = {**config.model_dump(mode="json", exclude=_WHERE_ONLY), "base_url": str(self._client.base_url)}
         self.version = f"openai 1 {model} {content_key(told)}"
-
-    def canonical(self, request: JudgeRequest) -> JudgeRequest:
-        """The request as it is sent: spaces made even, and without a seed where nothing is drawn."""
-        return replace(request, heard=" ".join(request.heard.split()), seed=request.seed if self._config.temperature else 0)
 
     def batch(self, requests: Sequence[JudgeRequest]) -> list[Result]:
         """A reply for each request; a Failure where the endpoint does not answer, also when asked again.
@@ -51,7 +47,7 @@ class OpenAiJudge:
         Raises RapportError when it refuses: an unknown model, a wrong key, a setting that it does not have.
         """
         with ThreadPoolExecutor(self._config.at_once) as threads:
-            return list(threads.map(self._reply, map(self.canonical, requests)))
+            return list(threads.map(self._reply, requests))
 
     def _reply(self, request: JudgeRequest) -> Result:
         import openai

@@ -11,7 +11,6 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from typing import Literal, get_args
 
@@ -42,16 +41,13 @@ class RuleJudge:
     """A `rapport.simulator.requests.Service` for judge requests. It does not read the prompt."""
 
     deterministic = True
+    unread = ("prompt", "seed")
 
     def __init__(self, strictness: Strictness, utterances: Mapping[str, Sequence[str]], otherwise: Otherwise) -> None:
         self._strictness, self._otherwise = strictness, otherwise
         self._utterances = {name: frozenset(map(plain, sentences)) for name, sentences in utterances.items()}
         accepted = {name: sorted(sentences) for name, sentences in self._utterances.items()}
         self.version = f"rule 1 {strictness} {otherwise} {content_key(accepted)}"
-
-    def canonical(self, request: JudgeRequest) -> JudgeRequest:
-        """The request without what this judge does not read."""
-        return replace(request, prompt="", heard=plain(request.heard), seed=0)
 
     def batch(self, requests: Sequence[JudgeRequest]) -> list[Result]:
         """A reply in JSON for each request."""

@@ -1,6 +1,6 @@
 """Services by their settings: engines of every kind behind one interface, with caches before them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,13 @@ def test_whisper_is_known_by_its_weights(cafe: Task, monkeypatch: pytest.MonkeyP
         def transcribe(self, samples: np.ndarray) -> str:
             return ""
 
-    monkeypatch.setattr("rapport.models.spolacq.services.load_transcriber", lambda name: Silent())
+    told: list[str | None] = []
+
+    def load(source: str, language: str | None) -> Silent:
+        told.append(language)
+        return Silent()
+
+    monkeypatch.setattr("rapport.models.backends.asr.whisper.load", load)
     found: list[str] = []
     for number in (0, 0, 1):
         folder = write_embedded(
@@ -83,6 +89,8 @@ def test_whisper_is_known_by_its_weights(cafe: Task, monkeypatch: pytest.MonkeyP
         )
         found.append(load_service("ears", ServicesConfig(ears=f"whisper:{folder}"), words_of(cafe)).version)
     assert found[0] == found[1] != found[2]
+    assert load_service("ears", ServicesConfig(ears=f"whisper:{folder}", language=""), cafe).version != found[2]
+    assert told == ["en", "en", "en", None]
 
 
 class Engine:
@@ -137,6 +145,18 @@ def test_silence_and_short_clips_are_heard_as_nothing(cafe: Task) -> None:
         ears = load_service("ears", config, words_of(cafe))
         for samples in (np.zeros(22_050), np.zeros(0), np.full(3, 0.1)):
             assert ears.batch([HearingRequest(samples.astype(np.float32), 22_050)]) == [""]
+
+
+def test_clips_are_heard_together_where_an_engine_can() -> None:
+    class Many:
+        def transcribe(self, samples: np.ndarray) -> str:
+            raise AssertionError("one at a time")
+
+        def transcribe_all(self, clips: Sequence[np.ndarray]) -> list[str]:
+            return [f" {len(clip)} " for clip in clips]
+
+    clips = [np.ones(80, np.float32), np.zeros(80, np.float32), np.ones(160, np.float32)]
+    assert HeardWords(Many(), "many").batch([HearingRequest(clip, 8_000) for clip in clips]) == ["160", "", "320"]
 
 
 def test_the_grammar_is_part_of_the_ears(cafe: Task) -> None:

@@ -66,6 +66,9 @@ def test_actors_answer_as_services_in_this_process_do_and_are_shared(cafe: Task,
         assert found[0][1]["voice"]["answered"] == len(LINES)
         assert isinstance(services.voice, Cached)
         assert services.voice.batch([LINES[0]])[0] is services.voice.batch([LINES[0]])[0]
+        turns = [JudgeRequest("", "mocha", ("mocha",), (), seed) for seed in range(9)]
+        services.judge.batch(turns)
+        assert cache_report(services)["judge"]["answered"] == 1, "the rule judge reads no seed, also from afar"
         group = place.group
     with pytest.raises(RapportError, match="they end with the job"):
         connect_actors(group, "ears", ACTORS)
@@ -81,7 +84,7 @@ def test_a_batch_is_shared_out_among_copies_and_what_caches_spare_is_told(cafe: 
         for _ in range(2):
             assert ears.batch(clips) == [line.text for line in LINES]
         assert ears.batch([]) == []
-        asked = [ray.get(handle.report.remote())["asked"] for handle in actors["ears"]]
+        asked: list[float] = [ray.get(handle.report.remote())["asked"] for handle in actors["ears"]]
         assert min(asked) >= 6
         report = actor_reports(actors)["ears"]
         assert report["asked"] == 14
@@ -98,7 +101,7 @@ def test_a_copy_that_dies_under_a_batch_comes_back_and_answers_it(cafe: Task, ra
         handle = ray.get_actor(f"{place.group}/voice/0", namespace=place.group)
         before = voice.batch(LINES)
         first = process_of(handle)
-        call = handle.batch.remote([SpeechRequest("x " * 400, "", 22_050)] * 200)
+        call: Any = handle.batch.remote([SpeechRequest("x " * 400, "", 22_050)] * 200)
         time.sleep(0.05)
         os.kill(first, signal.SIGKILL)
         assert len(ray.get(call, timeout=100)) == 200

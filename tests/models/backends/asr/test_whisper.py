@@ -84,6 +84,15 @@ def write_whisper(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("write", [write_ctc, write_whisper])
+def test_clips_are_heard_together_as_they_are_alone(write, tmp_path: Path) -> None:
+    write(tmp_path)
+    transcriber = whisper.load(str(tmp_path), device="cpu")
+    clips = [NOISE, np.zeros(16_000, np.float32), NOISE[:900], np.tile(NOISE, 31), NOISE[4_000:]]
+    assert transcriber.transcribe_all(clips) == [transcriber.transcribe(clip) for clip in clips]
+    assert transcriber.transcribe_all([]) == []
+
+
+@pytest.mark.parametrize("write", [write_ctc, write_whisper])
 def test_a_checkpoint_in_a_folder_transcribes_and_answers_the_same_again(write, tmp_path: Path) -> None:
     write(tmp_path)
     transcriber = whisper.load(str(tmp_path), device="cpu")

@@ -66,10 +66,9 @@ def test_a_drawn_reply_follows_the_seed_of_its_request(folder: Path) -> None:
     seeds = [replace(TURNS[0], seed=seed) for seed in (1, 2, 1)]
     first, other, again = drawing.batch(seeds)
     assert first == again != other
-    assert [drawing.canonical(request).seed for request in seeds] == [1, 2, 1]
     greedy = judge(folder)
     assert len(set(map(str, greedy.batch(seeds)))) == 1
-    assert greedy.canonical(seeds[0]) == greedy.canonical(replace(seeds[1], heard=" i  want apple"))
+    assert (drawing.unread, greedy.unread) == ((), ("seed",))
 
 
 def test_without_constraint_it_writes_as_transformers_does(folder: Path) -> None:

@@ -95,6 +95,7 @@ def test_a_judge_that_draws_sends_each_seed_and_is_not_kept(endpoint: Endpoint) 
     assert all("response_format" not in question for question in endpoint.asked)
     assert not drawing.deterministic
     assert judge(endpoint).deterministic
+    assert (drawing.unread, judge(endpoint).unread) == ((), ("seed",))
 
 
 def test_a_busy_endpoint_is_asked_again(endpoint: Endpoint) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from rapport.core.errors import RapportError
-from rapport.models.backends.judge.rule import RuleJudge
 from rapport.models.backends.judges import load_judge
+from rapport.simulator.cache import Cached
 from rapport.simulator.requests import JudgeRequest
 from tests.models.backends.judge.asked import asked
 
@@ -76,8 +76,7 @@ def test_an_item_that_is_known_but_not_offered_is_not_taken_for_another() -> Non
 
 
 def test_what_is_not_read_does_not_keep_requests_apart() -> None:
-    judge = load_judge("rule")
-    assert isinstance(judge, RuleJudge)
-    assert judge.canonical(asked("Apple!", seed=1, prompt="a")) == judge.canonical(asked("apple", seed=2, prompt="b"))
+    judge = Cached(load_judge("rule"))
+    assert judge.key(asked("apple", seed=1, prompt="a")) == judge.key(asked("apple", seed=2, prompt="b"))
     versions = {load_judge("rule").version, load_judge("rule:name").version, load_judge("rule", otherwise="stay").version}
     assert len(versions) == 3
