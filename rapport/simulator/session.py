@@ -51,6 +51,7 @@ class DialogueSession:
         self._prompts = PromptBook(template, task.scenario) if isinstance(template, str) else template
         self._silence = np.zeros(config.sampling_rate_hz, np.float32)
         self._silence.setflags(write=False)
+        self._current: EnvironmentState | None = None
         self._step: Transition | None = None
 
     @property
@@ -66,7 +67,7 @@ class DialogueSession:
         self._draws = seed.generator()
         self._judge_seed, self._rules_seed = self._draws.integers(2**31, size=2).tolist()
         self._talk_step = 0
-        self._current: EnvironmentState | None = None
+        self._current = None
         self._dead = ""
         self._utterance: Utterance | None = None
         self._scene = self._scenario.scenes[self._scenario.initial_scene_id]
@@ -78,6 +79,8 @@ class DialogueSession:
 
         Raises ActionError, with nothing changed, for an action that is not speech.
         """
+        if self._current is None:
+            raise RuntimeError("no episode has begun: begin one, and feed it the results of its requests")
         utterance = check_action(action, self._config.silence_peak)
         self._utterance = utterance
         self._start_turn()

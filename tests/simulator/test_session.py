@@ -370,6 +370,10 @@ def test_a_session_that_waits_has_no_step() -> None:
     held = DialogueSession(toy_task(), TEMPLATE, SimulatorConfig())
     with pytest.raises(RuntimeError, match="feed"):
         _ = held.step
+    with pytest.raises(RuntimeError, match="no episode has begun"):
+        held.act(WORDS)
+    with pytest.raises(RuntimeError, match="asked for nothing"):
+        held.feed([])
     held.begin(SEED)
     with pytest.raises(RuntimeError, match="SHOW"):
         _ = held.step
