@@ -5,7 +5,7 @@ confusions.npy    [epochs evaluated, E, E] counts on validation, true emotion al
 progress.json     how far it is, rewritten every second or so
 tensorboard/      by epoch Loss, LearningRate and, of classifiers, Accuracy, UAR, F1, Recall/<emotion>, UAR_corpus/<corpus>,
                   ConfusionMatrix, of language models TeacherForcedTokenAccuracy, Perplexity, Loss_task/<task>, of head motion
-                  OffsetRemovedMAE, MAE, Correlation; by step steps/
+                  OffsetRemovedMAE, MAE, Correlation, of acting agents Return, Success, Understood; by step steps/
 """
 
 import io
@@ -36,6 +36,14 @@ _CURVES = {
     "offset_removed_mae_deg": "OffsetRemovedMAE",
     "mae_deg": "MAE",
     "correlation": "Correlation",
+    "mean_return": "Return",
+    "success": "Success",
+    "understood": "Understood",
+    "policy_loss": "PolicyLoss",
+    "value_loss": "ValueLoss",
+    "critic_loss": "CriticLoss",
+    "choice_entropy": "ChoiceEntropy",
+    "temperature": "Temperature",
 }
 """Figure of a record to the name of its curve."""
 
@@ -48,7 +56,8 @@ def scalars(record: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         figures = record[side]
         if figures is None:
             continue
-        yield f"Loss/{tag}", figures["loss"]
+        if "loss" in figures:
+            yield f"Loss/{tag}", figures["loss"]
         yield from ((f"{curve}/{tag}", figures[name]) for name, curve in _CURVES.items() if name in figures)
         if "domain_wa" in figures:
             yield f"Accuracy/{tag}_Domain", figures["domain_wa"]

@@ -60,6 +60,11 @@ def restore(folder: str, algorithm: Algorithm) -> LearningProgress:
     return LearningProgress(**state["progress"])
 
 
+def progress_of(folder: str) -> LearningProgress:
+    """How far the learning was at a checkpoint. Raises RapportError when the folder is not complete."""
+    return LearningProgress(**read_state(folder)["progress"])
+
+
 def checkpoint_folder(folder: str, iteration: int) -> str:
     """Where the checkpoint of an iteration lies; names sort as iterations do."""
     return storage.join(folder, CHECKPOINTS, f"iteration-{iteration:06d}")

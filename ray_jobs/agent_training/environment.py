@@ -8,7 +8,7 @@ import numpy as np
 
 from rapport.models.spolacq.policy import AgentPolicy
 from rapport.ray_jobs.agent_training.figures import Tally, understood
-from rapport.ray_jobs.agent_training.world import AgentWorld, open_environment
+from rapport.ray_jobs.agent_training.world import open_environment
 
 ENVIRONMENT = "rapport-agent"
 OpenTest = Callable[[int], gym.vector.VectorEnv]
@@ -110,15 +110,15 @@ def count(
 def create(context: dict[str, Any]) -> CountedDialogues:
     """An environment as RLlib asks for it, registered as `ENVIRONMENT`.
 
-    Raises RapportError for a world that cannot be opened.
+    `context` holds `world` (an `AgentWorld`), `place` (a `ServicePlace` or None), `actions` and `time_limit_ends`. Raises RapportError
+    for a world that cannot be opened.
     """
-    world = AgentWorld.model_validate(context["world"])
-    sessions, seed = context["num_envs"], context["evaluation_seed"]
+    world, place, sessions = context["world"], context["place"], context["num_envs"]
     # RLlib seeds the first reset, with another seed for every runner, and would seed later ones alike.
-    dialogues = open_environment(world, sessions, actions=context["actions"], reseeds=False)
+    dialogues = open_environment(world, sessions, place=place, actions=context["actions"], reseeds=False)
 
     def open_test(worker: int) -> gym.vector.VectorEnv:
-        return open_environment(world, sessions, mode="test", seed=seed, worker=worker)
+        return open_environment(world, sessions, place=place, mode="test", worker=worker)
 
     return CountedDialogues(dialogues, open_test, time_limit_ends=context["time_limit_ends"])
 
