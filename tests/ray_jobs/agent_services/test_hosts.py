@@ -84,7 +84,8 @@ def test_a_batch_is_shared_out_among_copies_and_what_caches_spare_is_told(cafe: 
         for _ in range(2):
             assert ears.batch(clips) == [line.text for line in LINES]
         assert ears.batch([]) == []
-        asked: list[float] = [ray.get(handle.report.remote())["asked"] for handle in actors["ears"]]
+        reports: list[Any] = ray.get([handle.report.remote() for handle in actors["ears"]])
+        asked = [report["asked"] for report in reports]
         assert min(asked) >= 6
         report = actor_reports(actors)["ears"]
         assert report["asked"] == 14
