@@ -12,21 +12,25 @@ SPEAK (the opening line); a reset begins at SHOW. Many sessions whose `stage` is
 
 from collections.abc import Sequence
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from rapport.simulator.config import SimulatorConfig
+from rapport.simulator.offers import Offers
 from rapport.simulator.prompt_book import PromptBook
-from rapport.simulator.requests import Failure, HearingRequest, JudgeRequest, PictureRequest, Request, Result, SpeechRequest
+from rapport.simulator.requests import Failure, HearingRequest, JudgeRequest, Request, Result, SpeechRequest
 from rapport.simulator.rules import TaskRules
-from rapport.simulator.scenario import Item, Scene, spoken
+from rapport.simulator.scenario import Scene, spoken
 from rapport.simulator.seeding import EpisodeSeed
 from rapport.simulator.state import DialogueFeedback, DialogueScene, EnvironmentState, FeedbackItem
 from rapport.simulator.task import Task
 from rapport.simulator.transition import Action, Transition
 from rapport.simulator.utterance import Utterance, check_action
 from rapport.simulator.verdict import Verdict, read_verdict
+
+_read = lru_cache(maxsize=4096)(read_verdict)  # a judge that is kept, or keeps rules, says the same things again and again
 
 
 class Stage(IntEnum):
@@ -48,6 +52,7 @@ class DialogueSession:
         self._scenario = task.scenario
         self._config = config
         self._rules = TaskRules(task, config)
+        self._offers = Offers(task.scenario, config)
         self._prompts = PromptBook(template, task.scenario) if isinstance(template, str) else template
         self._silence = np.zeros(config.sampling_rate_hz, np.float32)
         self._silence.setflags(write=False)
@@ -135,7 +140,7 @@ class DialogueSession:
         if isinstance(reply, Failure):
             return self._die(reply)
         self._reply_text = str(reply)
-        verdict = self._verdict = read_verdict(self._reply_text)
+        verdict = self._verdict = _read(self._reply_text)
         if verdict.problem:
             self._problems.append(verdict.problem)
         self._hand_over(verdict.item_name)
@@ -168,31 +173,13 @@ class DialogueSession:
     def _show(self, reply: SpeechRequest | None = None) -> list[Request]:
         """A fresh offer in the scene, also when it is the same scene as before."""
         self.stage = Stage.SHOW
-        self._offer = self._draw_offer()
-        requests: list[Request] = [self._picture_request(item) for item in self._offer]
+        self._offer = self._offers.draw(self._scene, self._draws)
+        requests: list[Request] = [self._offers.picture(item, self._draws) for item in self._offer]
         if self._config.audio or self._config.faithful:
             requests.append(self._judge_request("", 2 * self._talk_step + 1))
         if reply is not None:
             requests.append(reply)
         return requests or self._after_showing([])
-
-    def _draw_offer(self) -> list[Item]:
-        items = self._scenario.offered(self._scene)
-        size = self._config.offer_size or self._scene.offer_size
-        if len(items) < size:
-            return list(items)
-        left, drawn = list(items), []
-        for _ in range(size):
-            drawn.append(left.pop(int(self._draws.integers(len(left)))))
-        return drawn
-
-    def _picture_request(self, item: Item) -> PictureRequest:
-        config = self._config
-        if config.images_per_item:
-            index, seed = int(self._draws.integers(config.images_per_item)), config.picture_seed
-        else:
-            index, seed = None, int(self._draws.integers(2**31))
-        return PictureRequest(item.id, item.name, item.prompt, config.mode, index, seed, config.height, config.width)
 
     def _after_showing(self, results: Sequence[Result]) -> list[Request]:
         self._images = [self._picture(result) for result in results[: len(self._offer)]]
@@ -209,7 +196,7 @@ class DialogueSession:
     def _opening(self, reply: Result | None) -> str:
         if isinstance(reply, Failure):  # an agent can do without: the scene is silent, the dialogue goes on
             self._note(reply)
-        return read_verdict(str(reply)).response_text if isinstance(reply, str) else ""
+        return _read(reply).response_text if isinstance(reply, str) else ""
 
     def _spoken(self, speech: Result) -> np.ndarray:
         if isinstance(speech, np.ndarray):

@@ -89,7 +89,7 @@ def check_fit(space: gym.Space[Any], value: Any, name: str = "observation") -> N
         for key, part in space.spaces.items():
             check_fit(part, value[key], f"{name}[{key!r}]")
     elif isinstance(space, gym.spaces.Box):
-        shape, dtype = np.shape(value), getattr(value, "dtype", None)
+        shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
         if shape != space.shape or dtype != space.dtype:
             raise SpaceError(
                 f"{name} is {dtype} {shape}: wanted {space.dtype} {space.shape} as at first; "

@@ -1,6 +1,7 @@
 """An agent's action checked before it is heard: wrong types refused, silence known for what it is, clipping counted."""
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -42,8 +43,9 @@ def check_action(action: Any, silence_peak: float) -> Utterance:
     if not np.issubdtype(action.dtype, np.floating):
         raise ActionError(f"action is {action.dtype}: wanted float32 samples within ±1; divide whole numbers by their full scale")
     samples = action.astype(np.float32, copy=False)
-    peak = float(np.abs(samples).max())
-    if not np.isfinite(peak):
+    high, low = float(samples.max()), float(samples.min())
+    peak = max(high, -low)
+    if not (isfinite(high) and isfinite(low)):
         bad = int((~np.isfinite(samples)).sum())
         raise ActionError(f"action has {bad} of {samples.size} samples that are NaN or infinite: wanted finite ones")
     if peak < FULL_SCALE:
