@@ -15,7 +15,7 @@ import numpy as np
 from rapport.core.audio import SAMPLE_RATE_HZ, resample
 from rapport.core.errors import RapportError
 from rapport.core.speech import Synthesizer, Transcriber, Voice
-from rapport.core.storage import content_key
+from rapport.core.storage import content_key, read_bytes
 from rapport.models.backends.judges import load_judge
 from rapport.models.backends.pictures import load_pictures
 from rapport.models.backends.synthesizers import load_synthesizer
@@ -157,13 +157,14 @@ def _judge(config: ServicesConfig, words: Words) -> Service[Any]:
 
 
 def _ears(config: ServicesConfig, words: Words) -> Service[Any]:
-    if config.ears == "pocketsphinx":
+    backend, _, source = config.ears.partition(":")
+    if backend == "pocketsphinx":
         from rapport.models.backends.asr import pocketsphinx
 
-        sentences = sorted({sentence for said in words.values() for sentence in said}) if config.grammar else []
-        identity = content_key({"sentences": sentences, "version": version("pocketsphinx")})
-        return HeardWords(pocketsphinx.load(sentences=sentences or None), f"pocketsphinx {identity}")
-    backend, _, source = config.ears.partition(":")
+        allowed = () if source or not config.grammar else sorted({sentence for said in words.values() for sentence in said})
+        engine = pocketsphinx.load(source or None, sentences=allowed or None)
+        told = {"sentences": list(allowed), "grammar": read_bytes(source).decode() if source else ""}
+        return HeardWords(engine, f"pocketsphinx {version('pocketsphinx')} {content_key(told)}")
     if backend == "whisper":
         from rapport.models.backends.asr import whisper
         from rapport.models.backends.llm.base import reference_of
@@ -172,10 +173,10 @@ def _ears(config: ServicesConfig, words: Words) -> Service[Any]:
         reference = reference_of(source)
         whispering = whisper.load(source, language=config.language or None)
         return HeardWords(whispering, f"whisper {config.language} {reference.config} {reference.weights}")
-    engine = load_transcriber(config.ears)
-    if engine is None:
+    transcriber = load_transcriber(config.ears)
+    if transcriber is None:
         raise RapportError(f"ears: {config.ears} hears nothing: name a transcriber, such as pocketsphinx")
-    return HeardWords(engine, config.ears)
+    return HeardWords(transcriber, config.ears)
 
 
 def _pictures(config: ServicesConfig) -> Service[Any]:

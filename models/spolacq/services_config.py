@@ -28,7 +28,8 @@ class ServicesConfig(Config):
     judge: str = "rule"
     """`rule`, or with its strictness `rule:name`, `rule:pattern`, `rule:mention`; `llm:<hub id, folder or URI>`; `openai:<model>`."""
     ears: str = "pocketsphinx"
-    """`pocketsphinx`, `whisper:<hub id or folder>`, or for the tone voice `tone` and `tone:<word error rate>`."""
+    """`pocketsphinx`, `pocketsphinx:<JSGF file>`, `whisper:<hub id or folder>`, or for the tone voice `tone`,
+    `tone:<word error rate>`."""
     grammar: bool = True
     """Tell pocketsphinx which sentences the task's utterance patterns allow; without it hears general English."""
     language: str = "en"

@@ -168,6 +168,17 @@ def test_the_grammar_is_part_of_the_ears(cafe: Task) -> None:
     assert isinstance(load_service("ears", ServicesConfig(cache=CacheConfig(enabled=False)), words_of(cafe)), HeardWords)
 
 
+def test_a_grammar_of_ones_own_replaces_the_tasks(cafe: Task, tmp_path: Path) -> None:
+    file = tmp_path / "doors.jsgf"
+    file.write_text("#JSGF V1.0;\ngrammar doors;\npublic <doors> = open the door | close the door;\n")
+    config = ServicesConfig(ears=f"pocketsphinx:{file}")
+    ears = load_service("ears", config, cafe)
+    (samples,) = load_service("voice", config, cafe).batch([SpeechRequest("close the door", "en-us+f2", 16_000)])
+    assert ears.batch([HearingRequest(np.asarray(samples), 16_000)]) == ["close the door"]
+    file.write_text(file.read_text().replace("close", "shut"))
+    assert load_service("ears", config, cafe).version != ears.version
+
+
 def test_no_ears_are_refused(cafe: Task) -> None:
     with pytest.raises(RapportError, match="ears: off hears nothing"):
         load_services(ServicesConfig(ears="off"), cafe)
