@@ -50,6 +50,10 @@ def running_app(config: ServicesConfig, words: Mapping[str, tuple[str, ...]], ho
 def connect_app(kind: str, words: Mapping[str, tuple[str, ...]], hosts: HostsConfig) -> RemoteService[Any]:
     """The service that a deployment of the app is. Raises RapportError when it serves another task."""
     handle = serve.get_deployment_handle(kind, app_name=APP)
+    # Replicas route their calls in the loop that they run in (`runtime.SERVE_ENVIRONMENT`, which workers inherit). Env runners have none;
+    # Serve takes this from the environment or here, and nowhere else. It keeps one handle for a process.
+    if not handle.is_initialized:
+        handle._init(_run_router_in_separate_loop=True)
     facts: ServiceFacts = own_errors(lambda: handle.facts.remote().result(timeout_s=hosts.timeout_s))
     if facts.words != content_key(words):
         raise RapportError(f"the app {APP} in this cluster serves another task: deploy it for this one, or set hosts.where to actors")

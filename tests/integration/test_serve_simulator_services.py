@@ -7,14 +7,15 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+import ray
 
 from rapport.core.errors import RapportError
 from rapport.models.spolacq.services_config import ServicesConfig
 from rapport.ray_jobs.agent_services.config import HostedConfig, HostsConfig
-from rapport.ray_jobs.agent_services.hosts import host_services
+from rapport.ray_jobs.agent_services.hosts import ServicePlace, host_services
 from rapport.ray_jobs.serve_app import deploy
 from rapport.serve_apps.simulator_services import KINDS, Args, ServiceReplicas
-from rapport.simulator.requests import HearingRequest, JudgeRequest, SpeechRequest
+from rapport.simulator.requests import HearingRequest, JudgeRequest, Result, SpeechRequest
 from rapport.simulator.task import load_task
 
 FAKES = ServicesConfig(ears="tone", voice="tone", pictures="flat")
@@ -33,6 +34,13 @@ def serve(ray_cluster: dict[str, float]) -> Iterator[Any]:
     serve.shutdown()
 
 
+class Runner:
+    """Stands in for an env runner."""
+
+    def heard(self, place: ServicePlace, clips: list[HearingRequest]) -> list[Result]:
+        return place.open().ears.batch(clips)
+
+
 def test_it_is_deployed_for_a_job_and_gone_after_it(serve: Any) -> None:
     cafe = load_task("cafe")
     with host_services(FAKES, cafe) as here, host_services(FAKES, cafe, HOSTS) as place:
@@ -43,6 +51,10 @@ def test_it_is_deployed_for_a_job_and_gone_after_it(serve: Any) -> None:
         assert all(np.array_equal(np.asarray(a), np.asarray(b)) for a, b in zip(speech, expected.voice.batch(LINES), strict=True))
         heard = services.ears.batch([HearingRequest(np.asarray(samples), 22_050) for samples in speech])
         assert heard == [line.text for line in LINES]
+        runner: Any = ray.remote(num_cpus=0)(Runner)
+        runners = [runner.remote() for _ in range(2)]
+        clips = [HearingRequest(np.asarray(samples), 22_050) for samples in speech]
+        assert ray.get([runner.heard.remote(place, clips) for runner in runners], timeout=200) == [heard, heard]
         turn = JudgeRequest("", "espresso", ("espresso", "mocha"), ((1, "Exit"),), 0)
         assert services.judge.batch([turn]) == expected.judge.batch([turn])
     assert "simulator_services" not in serve.status().applications
