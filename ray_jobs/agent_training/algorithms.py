@@ -26,6 +26,7 @@ from rapport.ray_jobs.agent_training.off_policy import (
     AgentTqcLearner,
     BanditConfig,
 )
+from rapport.ray_jobs.agent_training.on_policy import AgentPpoLearner
 from rapport.ray_jobs.agent_training.settings import AlgorithmName, LearningConfig
 
 ACTIONS: dict[AlgorithmName, Literal["factored", "box", "feature"]] = {"ppo": "factored", "sac": "box", "tqc": "box", "bandit": "feature"}
@@ -59,8 +60,8 @@ class Plan:
 
 def build(plan: Plan) -> Algorithm:
     """The algorithm, its runners started. Ray must be running."""
-    # They warn of being on the new API stack, and of a monitor of GPUs that they would like.
-    for name in ("ray.rllib", "ray.tune"):
+    # They warn of being on the new API stack, of themselves, and of a monitor of GPUs that they would like.
+    for name in ("ray.rllib", "ray.tune", "ray._common.deprecation"):
         logging.getLogger(name).setLevel(logging.ERROR)
     learning, squashed = plan.learning, ACTIONS[plan.learning.algorithm] == "box"
     config = {"ppo": _ppo, "sac": _sac, "tqc": _tqc, "bandit": _bandit}[learning.algorithm](plan)
@@ -105,6 +106,7 @@ def _ppo(plan: Plan) -> AlgorithmConfig:
             grad_clip=ppo.clip_norm,
             grad_clip_by="global_norm",
         )
+        .learners(learner_class=AgentPpoLearner)
     )
 
 

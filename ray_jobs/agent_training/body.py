@@ -10,7 +10,9 @@ from rapport.core.errors import RapportError
 from rapport.datasets.agent_data.speech import RATE_HZ, read_clip
 from rapport.datasets.agent_data.store import AgentData
 from rapport.models.saving import CONFIG
+from rapport.models.spolacq import mel_units
 from rapport.models.spolacq.config import BodyConfig, HearingConfig
+from rapport.models.spolacq.eyes import load_eyes
 from rapport.models.spolacq.mel_units import MelUnits, load_mel_units
 from rapport.models.spolacq.speech_to_units import SpeechToUnits, load_hearing
 from rapport.ray_jobs.agent_data.prepare import OpenService, open_services, prepare_agent_data, record_agent_data
@@ -103,6 +105,9 @@ def _key(config: TrainAgentConfig, recorded: AgentData) -> str:
         "recorded": recorded.folder.rsplit("/", 1)[-1],
         "seed": config.seed,
         "body": config.body.model_dump(mode="json"),
+        # Our own parts change with the code; pretrained ones are named by the settings, and are too large to be loaded for this.
+        "eyes": dict(load_eyes(config.body.eyes).identity) if config.body.eyes.kind == "embedded" else None,
+        "hearing": mel_units.FORMAT if config.body.hearing.kind == "embedded" else None,
         SPELLING: config.image_to_units.model_dump(mode="json"),
         SPEAKING: config.units_to_speech.model_dump(mode="json") if _learns_to_speak(config.body) else None,
     }

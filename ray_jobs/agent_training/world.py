@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from rapport.simulator.task import Task
 
 WORLD = "world.json"
+TEMPLATE_DEFAULT = TASKS / "prompts" / "cafe.txt"
+"""The judge's prompt, unless another is named."""
 _UNPOOLED = 8
 """Pictures of each item that stand for all, where every picture is a new one."""
 
@@ -137,6 +139,6 @@ def _open(world: AgentWorld, place: "ServicePlace | None") -> OpenedWorld:
     from rapport.simulator.task import load_task
 
     task = load_task(world.task, strict=world.strict)
-    template = load_template(world.prompt or TASKS / "prompts" / "cafe.txt")
+    template = load_template(world.prompt or TEMPLATE_DEFAULT)
     services = place.open() if place else load_services(world.services, task)
     return OpenedWorld(task, services, template, SpolacqBody.from_pretrained(world.body))
