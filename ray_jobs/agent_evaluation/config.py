@@ -28,6 +28,8 @@ class EvaluateAgentConfig(JobConfig):
     """Policies that know everything or nothing, and whose words are heard without a mistake."""
     spoken: tuple[Reference, ...] = ("oracle",)
     """Of these, also once more aloud, by the counterpart's own voice: what is lost to its ears alone."""
+    spoken_pattern: int = Field(default=1, ge=0)
+    """Which of an item's utterances those say, counted from 0 and round; the first is often the bare name, which is hard to hear."""
     words: bool = True
     """Also the agent's own choices said in words: what it loses by its speech."""
     judge: str = ""

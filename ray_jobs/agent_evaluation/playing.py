@@ -39,6 +39,8 @@ class System:
     """`agent`, `words`, `reference` or `spoken`."""
     source: str = ""
     """Name of the reference policy."""
+    pattern: int = 0
+    """Which of an item's utterances it says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ def play_share(share: Share) -> str:
     else:
         keeper = None
         rows = DialogueRows(opened.task, opened.services, opened.template, simulator, rows=sessions, worker=share.worker)
-        player = PolicyPlayer(rows, *_policies(share, opened))
+        player = PolicyPlayer(rows, *_policy(share, opened), opened.task, share.system.pattern)
     foresight = Foresight(opened.task, opened.services.judge, opened.template, offer_size=simulator.offer_size)
     recorders = _recorders(share, opened.task, simulator.sampling_rate_hz)
     play(player, best_of(foresight, opened.task), recorders, share.seed, counts(share.episodes, sessions), keeper)
@@ -194,10 +196,12 @@ class AgentPlayer:
 class PolicyPlayer:
     """A reference policy, whose words tell what it means."""
 
-    def __init__(self, rows: DialogueRows, words: Policy[str], acts: Callable[[Sequence[str]], Sequence[Action]], task: Task) -> None:
-        """`acts` makes actions of the words of all rows."""
+    def __init__(
+        self, rows: DialogueRows, words: Policy[str], acts: Callable[[Sequence[str]], Sequence[Action]], task: Task, pattern: int = 0
+    ) -> None:
+        """`acts` makes actions of the words of all rows, `pattern` is which of an item's utterances is said."""
         self.rows = rows
-        self._words, self._acts, self._task = words, acts, task
+        self._words, self._acts, self._task, self._pattern = words, acts, task, pattern
 
     def reset(self, seed: int) -> None:
         self.rows.reset(seed)
@@ -211,7 +215,7 @@ class PolicyPlayer:
 
     def _meant(self, step: Transition, words: str) -> str:
         items = {item.name: item for item in self._task.scenario.items.values()}
-        return next((name for name in step.info["offered"] if words and sentence(self._task, items[name]) == words), "")
+        return next((name for name in step.info["offered"] if words and sentence(self._task, items[name], self._pattern) == words), "")
 
 
 class _Fixed:
@@ -224,11 +228,14 @@ class _Fixed:
         return list(self.words)
 
 
-def _policies(share: Share, opened: OpenedWorld) -> tuple[Policy[str], Callable[[Sequence[str]], Sequence[Action]], Task]:
+def _policy(share: Share, opened: OpenedWorld) -> tuple[Policy[str], Callable[[Sequence[str]], Sequence[Action]]]:
+    """What says words, and what makes actions of them."""
     offer_size = share.world.simulator.offer_size
-    policy = load_policy(share.system.source, opened.task, opened.services.judge, opened.template, offer_size=offer_size)
+    policy = load_policy(
+        share.system.source, opened.task, opened.services.judge, opened.template, pattern=share.system.pattern, offer_size=offer_size
+    )
     if share.system.kind != "spoken":
-        return policy, lambda words: words, opened.task
+        return policy, lambda words: words
     scene = opened.task.scenario.scenes[opened.task.scenario.initial_scene_id]
     fixed = _Fixed()
     aloud = Spoken(fixed, opened.services.voice, scene.voice, opened.body.rate_hz)
@@ -237,7 +244,7 @@ def _policies(share: Share, opened: OpenedWorld) -> tuple[Policy[str], Callable[
         fixed.words = words
         return aloud.act(())
 
-    return policy, speak, opened.task
+    return policy, speak
 
 
 def _recorders(share: Share, task: Task, rate_hz: int) -> list[Recorder]:

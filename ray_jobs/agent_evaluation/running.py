@@ -32,7 +32,7 @@ def systems_of(config: EvaluateAgentConfig) -> list[System]:
     """Everything that acts, the agent first."""
     found = [System(AGENT, "agent")] + [System(WORDS, "words")] * config.words
     found += [System(name, "reference", name) for name in config.references]
-    return found + [System(f"{name}_spoken", "spoken", name) for name in config.spoken]
+    return found + [System(f"{name}_spoken", "spoken", name, config.spoken_pattern) for name in config.spoken]
 
 
 def shares_of(subject: Subject, config: EvaluateAgentConfig, folder: str, place: ServicePlace | None) -> list[Share]:

@@ -68,7 +68,7 @@ def choose_subject(config: EvaluateAgentConfig) -> Subject:
         trained=trained,
         unseen_items=items,
         unseen_patterns=patterns,
-        seed=derive_seed("evaluate_agent", config.seed),
+        seed=derive_seed("evaluate_agent", config.seed) % 2**32,
         warnings=tuple(warnings),
     )
 

@@ -18,6 +18,8 @@ class Figure:
     """A share of 1, told in per cent."""
     lower: bool = False
     """Lower is better."""
+    judged: bool = True
+    """There is a better and a worse."""
 
 
 FIGURES = (
@@ -29,7 +31,7 @@ FIGURES = (
     Figure("exact", "Heard word by word", "turns whose transcript is a way to ask for what was meant", True),
     Figure("wer", "Word error rate", "of what was heard, against the nearest way to ask for what was meant", True, True),
     Figure("silent", "Silent", "turns without a sound", True, True),
-    Figure("turns_per_episode", "Turns an episode", "", False, True),
+    Figure("turns_per_episode", "Turns", "of an episode", False, judged=False),
 )
 TILES = ("mean_return", "success", "understood", "wer")
 GLANCES = ("mean_return", "understood", "choice")
@@ -42,6 +44,8 @@ def agent_page(metrics: Mapping[str, Any], links: Mapping[str, str | None]) -> s
     systems = {name: metrics["systems"][name] for name in about["systems"]}
     name, agent = next(iter(systems.items()))
     shown = [figure for figure in FIGURES if any(figure.key in system["figures"] for system in systems.values())]
+    if all(system["figures"]["turns_per_episode"]["value"] == 1 for system in systems.values()):
+        shown = [figure for figure in shown if figure.key != "turns_per_episode"]
     return render(
         "agent.html",
         title=f"{about['agent']} in {about['task']}",
@@ -88,10 +92,12 @@ def figure_value(figure: Figure, found: Mapping[str, Any] | float | None, plus: 
 
 
 def figure_range(figure: Figure, found: Mapping[str, Any] | None) -> str:
-    """`0.801 – 0.866`; empty where there is none."""
+    """`0.801 – 0.866`; empty where there is none, or nothing varies."""
     if not found or found.get("low") is None or found.get("high") is None:
         return ""
     low, high = (figure_value(figure, found[end]) for end in ("low", "high"))
+    if low == high:
+        return ""
     return f"{low.removesuffix(' %')} {'to' if '−' in low + high else '–'} {high}"
 
 

@@ -90,10 +90,10 @@ def _picture(png: bytes) -> str:
     with Image.open(io.BytesIO(png)) as image:
         if max(image.size) <= _WIDEST:
             return data_uri(png)
-        image = image.convert("RGB")
-        image.thumbnail((_WIDEST, _WIDEST))
-        sink = io.BytesIO()
-        image.save(sink, format="JPEG", quality=88)
+        small = image.convert("RGB")
+    small.thumbnail((_WIDEST, _WIDEST))
+    sink = io.BytesIO()
+    small.save(sink, format="JPEG", quality=88)
     return data_uri(sink.getvalue(), "image/jpeg")
 
 
