@@ -84,7 +84,7 @@ def small_image_to_units() -> ImageToUnitsConfig:
 
     Wider noise than the published makes neighbouring embeddings say the same, and keeps what is seen out of them.
     """
-    return ImageToUnitsConfig(width=128, layers=2, heads=4, hidden=256, deviation=0.5, kl_weight=0.5, standardise=True, min_count=0)
+    return ImageToUnitsConfig(width=128, layers=2, heads=4, hidden=256, deviation=0.5, kl_weight=0.2, standardise=True, min_count=0)
 
 
 class BeamConfig(Config):

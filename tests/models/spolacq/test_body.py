@@ -83,10 +83,10 @@ def test_blank_and_monstrous_features_are_spoken_of_too() -> None:
 @pytest.mark.parametrize(
     ("features", "sentence", "message"),
     [
-        (np.zeros((1, 3)), np.zeros((1, 8)), r"features are \[1, 3\]: wanted \[N, 164\]"),
-        (np.zeros((1, 164)), np.zeros(8), r"sentences are \[8\]: wanted \[N, 8\]"),
-        (np.zeros((2, 164)), np.zeros((1, 8)), "2 features and 1 sentences"),
-        (np.full((1, 164), np.nan), np.zeros((1, 8)), "not finite"),
+        (np.zeros((1, 3)), np.zeros((1, 8)), r"features are \[1, 3\]: wanted \[N, 76\]"),
+        (np.zeros((1, 76)), np.zeros(8), r"sentences are \[8\]: wanted \[N, 8\]"),
+        (np.zeros((2, 76)), np.zeros((1, 8)), "2 features and 1 sentences"),
+        (np.full((1, 76), np.nan), np.zeros((1, 8)), "not finite"),
     ],
 )
 def test_actions_of_the_wrong_form_are_refused(features: np.ndarray, sentence: np.ndarray, message: str) -> None:
