@@ -173,6 +173,7 @@ def _soft_counts(places: Values, weights: Values, size: int) -> Values:
     """[size] weights, each shared by the two counts on either side of its place; the last is beside the first."""
     lower, places = np.floor(places).astype(int).ravel(), places.ravel()
     upper_share, weights = places - lower, weights.ravel()
-    counts: Values = np.bincount(lower % size, weights * (1 - upper_share), size)
+    counts = np.zeros(size)
+    counts += np.bincount(lower % size, weights * (1 - upper_share), size)
     counts += np.bincount((lower + 1) % size, weights * upper_share, size)
     return counts
