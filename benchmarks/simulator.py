@@ -14,7 +14,8 @@ Three parts. Contenders take turns, figures are medians over turns, and dialogue
                and how many calls of each kind an episode makes
     fakes      the same with the tone voice, its decoder, and flat pictures
     learners   turns a second that proximal policy optimisation gathers and learns from, by RLlib as `train_agent` sets it up, beside
-               stable-baselines3: the same networks, rollouts, minibatches and passes, the same dialogues, all in one process, caches warm.
+               stable-baselines3: the same networks, rollouts, turns in a minibatch and passes, the same dialogues, caches warm; each in
+               this one process, though `train_agent` may act in several.
                Ours chooses a picture and draws a sentence embedding; the other library has no such action and draws the choice as a
                number (goal: as fast). The body has an agent's eyes, and says one of a few utterances
 
@@ -319,7 +320,7 @@ class School:
 
         register_env(self.task.name, create)
         context = {"task": self.task.name, "sessions": self.learning.sessions, "threads": self.learning.threads}
-        algorithm = build(Plan(self.learning, self.policy, self.layout, self.task.name, context, seed=0))
+        algorithm = build(Plan(self._with_masked_rows(), self.policy, self.layout, self.task.name, context, seed=0))
         iterations = count()
 
         def learn(turns: int) -> int:
@@ -331,6 +332,12 @@ class School:
             return held
 
         return learn
+
+    def _with_masked_rows(self) -> Any:
+        """Settings with minibatches so much larger as RLlib adds rows, one for each episode, which no loss counts."""
+        ppo = self.learning.ppo
+        rows = ppo.minibatch_size + ppo.minibatch_size // self.task.max_step
+        return self.learning.model_copy(update={"ppo": ppo.model_copy(update={"minibatch_size": rows})})
 
     def peer(self) -> Callable[[int], int]:
         """Learns for at least so many turns, and tells how many they were."""
@@ -492,9 +499,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", choices=["all", "engines", "fakes", "learners"], default="all", help="what to measure")
     parser.add_argument("--sessions", type=int, default=16, help="dialogues side by side")
-    parser.add_argument("--turns", type=int, default=20_000, help="turns of many sessions from empty and warm caches: those of a training")
-    parser.add_argument("--faithful-turns", type=int, default=60, help="turns of the one session")
-    parser.add_argument("--new-turns", type=int, default=120, help="turns in which no utterance is like another")
+    parser.add_argument("--turns", type=int, default=8000, help="turns of many sessions from empty and warm caches: those of a training")
+    parser.add_argument("--faithful-turns", type=int, default=40, help="turns of the one session")
+    parser.add_argument("--new-turns", type=int, default=64, help="turns in which no utterance is like another")
     parser.add_argument("--learned-turns", type=int, default=2048, help="turns that a learner gathers and learns from at a time")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each contender")
     parser.add_argument("--clock", choices=list(CLOCKS), default="wall", help="which seconds are counted")

@@ -73,8 +73,9 @@ def build(plan: Plan) -> Algorithm:
             gym_env_vectorize_mode="vector_entry_point",
             sample_timeout_s=learning.sample_timeout_s,
         )
-        # RLlib stretches what lies within plus and minus 1 over a box; a factored action is in its own units, and only clipped.
-        .environment(normalize_actions=squashed, clip_actions=not squashed)
+        # RLlib stretches what lies within plus and minus 1 over a box; other actions are in their own units. What lies beyond its limits the
+        # environment brings to them itself, in one go for all rows.
+        .environment(normalize_actions=squashed, clip_actions=False)
         .learners(num_learners=0)
         .reporting(
             # Never by the clock: an iteration must be the same on every computer.
