@@ -257,13 +257,12 @@ def bounded(sentence: Tensor, limit: float, squashed: bool) -> Tensor:
     return limit * torch.tanh(sentence / limit) if squashed else sentence.clamp(-limit, limit)
 
 
-def common_scale(pictures: np.ndarray, numbers: int, least: float = 1e-3) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def common_scale(pictures: np.ndarray, numbers: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Centre and scale of a layout, each [N + F], from features [M, F] of pictures; numbers stay as they are.
 
-    A feature that hardly varies over the pictures is not blown up: none is divided by less than `least` times the largest deviation.
+    All features are divided by one number, their mean deviation: what hardly varies from picture to picture is not blown up.
     """
-    deviation = pictures.std(0)
-    floor = max(float(deviation.max(initial=0.0)) * least, 1e-6)
+    deviation = max(float(np.sqrt(pictures.var(0).mean())), 1e-6)
     centre = np.concatenate([np.zeros(numbers), pictures.mean(0)])
-    scale = np.concatenate([np.ones(numbers), np.maximum(deviation, floor)])
+    scale = np.concatenate([np.ones(numbers), np.full(pictures.shape[1], deviation)])
     return tuple(centre.tolist()), tuple(scale.tolist())

@@ -20,6 +20,6 @@ class PolicyConfig(Config):
     """Judge each picture by one network that sees it beside the mean of the others, so that what is learned on the left holds on the right;
     false is the published network, which has to learn both."""
     normalise: bool = True
-    """Bring every feature of pictures to mean 0 and deviation 1 over the pictures of pretraining; false is published."""
+    """Bring features to mean 0, and all by one factor to a mean deviation of 1, over the pictures of training; false is published."""
     log_deviation: float = Field(default=-0.5, ge=-5, le=2)
     """Natural logarithm of the deviation with which sentence embeddings are tried out at first, where an algorithm learns it."""
