@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 
 import gymnasium as gym
 
+from rapport.simulator.media import RecordingError
 from rapport.simulator.transition import Transition
 
 AnyEnv = TypeVar("AnyEnv", bound="gym.Env[Any, Any] | gym.vector.VectorEnv[Any, Any, Any]")
@@ -78,8 +79,12 @@ class Recorder(ABC):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if error is None:  # else a second error would hide the first
+        try:
             self.close()
+        except RecordingError as lost:
+            if error is None:
+                raise
+            error.add_note(str(lost))  # which must not hide the first
 
     @abstractmethod
     def write(self, episode: Episode) -> None:

@@ -66,10 +66,13 @@ class DialogueRecorder(Recorder):
         scene_names: Mapping[int, str] | None = None,
         label: str = "",
         media: int | None = None,
-        rows_per_file: int = 4096,
+        rows_per_file: int = 512,
     ) -> None:
         """`media` is how many episodes keep their sounds and pictures, the first that begin; all unless given. `rate_hz` is the
-        simulator's. Raises RecordingError for a folder whose recording cannot be read."""
+        simulator's; `rows_per_file` turns are gathered before they are written.
+
+        Raises RecordingError for a folder whose recording cannot be read.
+        """
         super().__init__()
         self.folder = folder
         self._rate_hz, self._names, self._label, self._media = rate_hz, dict(scene_names or {}), label, media

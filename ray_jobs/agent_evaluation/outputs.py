@@ -125,7 +125,8 @@ def summary(metrics: Mapping[str, Any]) -> str:
     own = metrics["systems"][AGENT]["figures"]
     told = f"mean return {own['mean_return']['value']:.3f} ({own['mean_return']['low'] or 0:.3f} to {own['mean_return']['high'] or 0:.3f})"
     told += f", understood {own['understood']['value']:.1%}" if "understood" in own else ""
-    others = [f"{name} {metrics['systems'][name]['figures']['mean_return']['value']:.3f}" for name in metrics["differences"]]
+    earned = {name: metrics["systems"][name]["figures"].get("mean_return") for name in metrics["differences"]}
+    others = [f"{name} {found['value']:.3f}" for name, found in earned.items() if found]
     return told + (f"; beside it {', '.join(others)}" if others else "")
 
 

@@ -80,6 +80,8 @@ class Player(Protocol):
 
 def play_share(share: Share) -> str:
     """Plays and records a share; gives the folder of the recording. Raises RapportError for a world that cannot be opened."""
+    for folder in filter(None, (share.folder, share.logs)):
+        storage.remove(folder)  # of a process that died
     opened = open_world(share.world, share.place)
     simulator = share.world.simulator.model_copy(update={"mode": "test", "sampling_rate_hz": opened.body.rate_hz})
     sessions = min(share.sessions, share.episodes)

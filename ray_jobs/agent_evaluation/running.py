@@ -81,7 +81,7 @@ def _run(function: Callable[[Share], str], shares: Sequence[Share], config: Eval
     """The results in order, so many at a time as there are processors."""
     import ray
 
-    task = ray.remote(function).options(num_cpus=1, num_gpus=config.gpus_per_task, max_retries=0)
+    task = ray.remote(function).options(num_cpus=1, num_gpus=config.gpus_per_task)
     waiting = {task.remote(share): place for place, share in enumerate(shares)}
     found = [""] * len(shares)
     with progress("dialogues", sum(share.episodes for share in shares)) as advance:

@@ -44,7 +44,7 @@ def agent_page(metrics: Mapping[str, Any], links: Mapping[str, str | None]) -> s
     systems = {name: metrics["systems"][name] for name in about["systems"]}
     name, agent = next(iter(systems.items()))
     shown = [figure for figure in FIGURES if any(figure.key in system["figures"] for system in systems.values())]
-    if all(system["figures"]["turns_per_episode"]["value"] == 1 for system in systems.values()):
+    if all(system["figures"].get("turns_per_episode", {"value": 1})["value"] == 1 for system in systems.values()):
         shown = [figure for figure in shown if figure.key != "turns_per_episode"]
     return render(
         "agent.html",

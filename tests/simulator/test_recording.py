@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rapport.core import storage
-from rapport.simulator.agent_env import AgentVectorEnv
+from rapport.simulator.agent_env import AgentEnv, AgentVectorEnv
 from rapport.simulator.config import SimulatorConfig
 from rapport.simulator.env import DialogueEnv, open_env
 from rapport.simulator.media import RecordingError, encode_picture, encode_speech, read_picture, read_speech
@@ -99,6 +99,11 @@ def test_what_an_agent_chose_is_recorded(task: Task, tmp_path: Path) -> None:
     env.step({"image": np.array([1, 0]), "sentence": np.zeros((2, 2), np.float32)})
     env.close()
     turns = {turn["number"]: turn for turn in read_recording(str(tmp_path)).turns}
+    single = recorded(AgentEnv(task, services, TEMPLATE, body), recorder(tmp_path / "single"))
+    _, info = single.reset(seed=2)
+    single.step({"image": 1, "sentence": np.zeros(2, np.float32)})
+    single.close()
+    assert read_recording(str(tmp_path / "single")).turns[0]["chosen_name"] == info["offered"][1]
     assert [(turns[row]["chosen"], turns[row]["chosen_name"]) for row in (0, 1)] == [(1, offered[0][1]), (0, offered[1][0])]
     assert turns[0]["said_s"] > 0
     assert not turns[0]["said_audio"]
@@ -169,6 +174,27 @@ def test_a_full_disk_is_told(task: Task, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(storage, what, full)
     with pytest.raises(RecordingError, match="No space left on device"):
         hold_and_close(env)
+
+
+def break_off(task: Task, kept: DialogueRecorder) -> None:
+    """An episode, and then an error that has nothing to do with its recording."""
+    env = DialogueEnv(task, toy_services(task), TEMPLATE)
+    with kept:
+        env.reset()
+        kept.take(0, env.transition)
+        env.step("one espresso please")
+        kept.take(0, env.transition)
+        raise ZeroDivisionError
+
+
+def test_an_error_of_the_dialogues_is_not_hidden_and_finished_episodes_are_kept(task: Task, tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError):
+        break_off(task, recorder(tmp_path))
+    assert len(read_recording(str(tmp_path)).turns) == 1
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(ZeroDivisionError) as told:
+        break_off(task, recorder(tmp_path / "taken", media=0))
+    assert any("taken" in note for note in told.value.__notes__)
 
 
 def test_a_folder_that_is_a_file_is_told(task: Task, tmp_path: Path) -> None:
