@@ -1,7 +1,7 @@
 """Evaluate an agent that learned to speak, on pictures that it has not seen, beside policies that know everything or nothing.
 
     python -m rapport.ray_jobs.evaluate_agent                                    # the newest agent
-    python -m rapport.ray_jobs.evaluate_agent --model first --episodes 500 --no-grammar
+    python -m rapport.ray_jobs.evaluate_agent --model first --episodes 500 --grammar False
     python -m rapport.ray_jobs.evaluate_agent --model first --second-judge rule:pattern --export turns episodes
     ray job submit --working-dir . -- python -m rapport.ray_jobs.evaluate_agent --model first --storage s3://bucket/rapport
 
