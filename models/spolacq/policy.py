@@ -61,6 +61,9 @@ class Layout:
 class Views(nn.Module):
     """Observations [B, N + P F] to views [B, V, W]: one for each picture, as this beside the others; or the published one."""
 
+    centre: Tensor
+    scale: Tensor
+
     def __init__(self, layout: Layout, config: PolicyConfig) -> None:
         super().__init__()
         self.layout, self.symmetric = layout, config.symmetric
@@ -241,7 +244,7 @@ class AgentPolicy(nn.Module):
     def from_pretrained(cls, folder: str | Path) -> Self:
         """Load a model folder. Raises ModelError when it cannot."""
         _, config, tensors = load_folder(folder, KIND)
-        layout = {name: tuple(value) if isinstance(value, list) else value for name, value in config["layout"].items()}
+        layout: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in config["layout"].items()}
         policy = cls(
             Layout(**layout),
             PolicyConfig.model_validate(config["policy"]),

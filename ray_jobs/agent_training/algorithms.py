@@ -54,7 +54,8 @@ class Plan:
 
     def policy_of(self, algorithm: Algorithm) -> AgentPolicy:
         """What the algorithm has learned so far."""
-        weights = algorithm.learner_group.get_weights()
+        learners: Any = algorithm.learner_group
+        weights = learners.get_weights()
         return policy_of(MODULES[self.learning.algorithm], self.layout, self.policy, next(iter(weights.values())))
 
 
@@ -63,7 +64,7 @@ def build(plan: Plan) -> Algorithm:
     # They warn of being on the new API stack, of themselves, and of a monitor of GPUs that they would like.
     for name in ("ray.rllib", "ray.tune", "ray._common.deprecation"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    learning, squashed = plan.learning, ACTIONS[plan.learning.algorithm] == "box"
+    learning = plan.learning
     config = {"ppo": _ppo, "sac": _sac, "tqc": _tqc, "bandit": _bandit}[learning.algorithm](plan)
     config = (
         config.environment(plan.environment, env_config=plan.environment_config)
@@ -73,9 +74,8 @@ def build(plan: Plan) -> Algorithm:
             gym_env_vectorize_mode="vector_entry_point",
             sample_timeout_s=learning.sample_timeout_s,
         )
-        # RLlib stretches what lies within plus and minus 1 over a box; other actions are in their own units. What lies beyond its limits the
-        # environment brings to them itself, in one go for all rows.
-        .environment(normalize_actions=squashed, clip_actions=False)
+        # Actions are in the environment's own units, which brings what lies beyond its limits to them itself, in one go for all rows.
+        .environment(normalize_actions=False, clip_actions=False)
         .learners(num_learners=0)
         .reporting(
             # Never by the clock: an iteration must be the same on every computer.
@@ -120,8 +120,8 @@ def _tqc(plan: Plan) -> AlgorithmConfig:
     tqc = plan.learning.tqc
     sizes = {"critics": tqc.critics, "quantiles": tqc.quantiles, "dropped": tqc.dropped}
     config = AgentTqcConfig().rl_module(rl_module_spec=module_spec(QuantileModule, plan.layout, plan.policy, **sizes, **_sharpness(plan)))
-    config = _soft(config, plan).learners(learner_class=AgentTqcLearner)
-    return config.training(n_critics=tqc.critics, n_quantiles=tqc.quantiles, top_quantiles_to_drop_per_net=tqc.dropped)
+    config.training(n_critics=tqc.critics, n_quantiles=tqc.quantiles, top_quantiles_to_drop_per_net=tqc.dropped)
+    return _soft(config, plan).learners(learner_class=AgentTqcLearner)
 
 
 def _sharpness(plan: Plan) -> dict[str, float]:

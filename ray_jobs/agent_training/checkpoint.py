@@ -37,7 +37,8 @@ class LearningProgress:
 
 def save(folder: str, algorithm: Algorithm, progress: LearningProgress) -> None:
     """Write a checkpoint folder; complete when it has `state.json`."""
-    learner = algorithm.learner_group.get_state()[COMPONENT_LEARNER]
+    learners: Any = algorithm.learner_group
+    learner = learners.get_state()[COMPONENT_LEARNER]
     state: dict[str, Any] = {
         "progress": asdict(progress),
         "learner": {name: part for name, part in learner.items() if name not in _NOT_KEPT},
@@ -51,8 +52,10 @@ def save(folder: str, algorithm: Algorithm, progress: LearningProgress) -> None:
 def restore(folder: str, algorithm: Algorithm) -> LearningProgress:
     """Let a freshly built algorithm go on from a checkpoint. Raises RapportError when the folder is not complete."""
     state = read_state(folder)
-    algorithm.learner_group.set_state({COMPONENT_LEARNER: state["learner"]})
-    algorithm.env_runner_group.sync_weights(from_worker_or_learner_group=algorithm.learner_group, inference_only=True)
+    learners: Any = algorithm.learner_group
+    runners: Any = algorithm.env_runner_group
+    learners.set_state({COMPONENT_LEARNER: state["learner"]})
+    runners.sync_weights(from_worker_or_learner_group=learners, inference_only=True)
     restore_dialogues(algorithm, state["dialogues"])
     if isinstance(algorithm, OffPolicy):
         algorithm.turns.restore(state["turns"])

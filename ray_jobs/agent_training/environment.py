@@ -99,7 +99,7 @@ def count(
     failed: np.ndarray,
 ) -> None:
     """Add a step to a tally: of the rows that acted, `returns` [B] is carried from step to step."""
-    for row in np.flatnonzero(acted):
+    for row in np.flatnonzero(acted).tolist():
         returns[row] += rewards[row]
         tally.turn(understood(infos, row))
         if over[row]:

@@ -21,7 +21,6 @@ from ray.rllib.core.distribution.torch.torch_distribution import (
     TorchCategorical,
     TorchDeterministic,
     TorchDiagGaussian,
-    TorchDistribution,
     TorchMultiDistribution,
     TorchSquashedGaussian,
 )
@@ -40,7 +39,8 @@ Batch = dict[str, Any]
 def module_spec(kind: type[TorchRLModule], layout: Layout, policy: PolicyConfig, **more: Any) -> RLModuleSpec:
     """What RLlib builds a module from."""
     settings = {"layout": asdict(layout), "policy": policy.model_dump(mode="json"), **more}
-    return RLModuleSpec(module_class=kind, model_config=settings, catalog_class=_NoCatalog)
+    catalog: Any = _NoCatalog
+    return RLModuleSpec(module_class=kind, model_config=settings, catalog_class=catalog)
 
 
 def policy_of(kind: type[TorchRLModule], layout: Layout, policy: PolicyConfig, weights: Mapping[str, Any]) -> AgentPolicy:
@@ -63,34 +63,39 @@ class _NoCatalog:
         return TorchSquashedGaussian
 
 
-def _settings(module: TorchRLModule) -> tuple[Layout, PolicyConfig]:
-    return Layout(**module.model_config["layout"]), PolicyConfig.model_validate(module.model_config["policy"])
+def _settings(module: TorchRLModule) -> tuple[Layout, PolicyConfig, dict[str, Any]]:
+    """What `module_spec` was given."""
+    settings: Any = module.model_config
+    return Layout(**settings["layout"]), PolicyConfig.model_validate(settings["policy"]), settings
 
 
 class FactoredDistribution(TorchMultiDistribution):
     """A picture and a sentence embedding, drawn apart. Its entropy is that of the picture."""
 
     @classmethod
-    def of(cls, pictures: int) -> type[TorchDistribution]:
-        """For so many pictures."""
-        return cls.get_partial_dist_cls(pictures=pictures)
+    def of(cls, pictures: int) -> Any:
+        """The distribution of so many pictures."""
+        parent: Any = cls  # RLlib declares it as a method of instances
+        return parent.get_partial_dist_cls(pictures=pictures)
 
     @classmethod
-    def from_logits(cls, logits: Tensor, pictures: int = 2, **_: Any) -> "FactoredDistribution":
+    def from_logits(cls, logits: Tensor, pictures: int = 2, **_: Any) -> "FactoredDistribution":  # type: ignore[override]
         """Of [B, P + 2Z]: scores of the pictures, means, logarithms of deviations."""
         scores, sentence = logits[..., :pictures], logits[..., pictures:]
         return cls({"image": TorchCategorical.from_logits(scores), "sentence": TorchDiagGaussian.from_logits(sentence)})
 
-    def entropy(self) -> Tensor:
+    def entropy(self, **_: Any) -> Tensor:
         """[B], in nats."""
-        return self._original_struct["image"].entropy()
+        parts: Any = self._original_struct
+        entropy: Tensor = parts["image"].entropy()
+        return entropy
 
 
 class FactoredModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
     """Actor and value for proximal policy optimisation."""
 
     def setup(self) -> None:
-        layout, policy = _settings(self)
+        layout, policy, _ = _settings(self)
         self.action_dist_cls = FactoredDistribution.of(layout.pictures)
         self.actor = Actor(layout, policy, deviations=layout.sentence)
         self.value = Value(layout, policy)
@@ -155,11 +160,11 @@ class BoxModule(DefaultSACTorchRLModule):
     """Actor and twin critics for soft actor-critic."""
 
     def setup(self) -> None:
-        layout, policy = _settings(self)
+        layout, policy, settings = _settings(self)
         self.twin_q = True
         self.pi_encoder, self.pi = _Seen(), _BoxActor(layout, policy)
         if not self.inference_only:
-            sharpness = self.model_config["choice_sharpness"]
+            sharpness = settings["choice_sharpness"]
             self.qf_encoder, self.qf_twin_encoder = _Done(), _Done()
             self.qf, self.qf_twin = (_BoxCritic(layout, policy, sharpness, 1) for _ in range(2))
 
@@ -167,14 +172,17 @@ class BoxModule(DefaultSACTorchRLModule):
 class QuantileModule(DefaultTQCTorchRLModule):
     """Actor and quantile critics."""
 
+    qf_encoders: Any
+    qf_heads: Any
+
     def setup(self) -> None:
-        layout, policy = _settings(self)
-        self.n_quantiles, self.n_critics = self.model_config["quantiles"], self.model_config["critics"]
-        self.top_quantiles_to_drop_per_net = self.model_config["dropped"]
+        layout, policy, settings = _settings(self)
+        self.n_quantiles, self.n_critics = settings["quantiles"], settings["critics"]
+        self.top_quantiles_to_drop_per_net = settings["dropped"]
         self.quantiles_total = self.n_quantiles * self.n_critics
         self.pi_encoder, self.pi = _Seen(), _BoxActor(layout, policy)
         if not self.inference_only:
-            sharpness = self.model_config["choice_sharpness"]
+            sharpness = settings["choice_sharpness"]
             self.qf_encoders = nn.ModuleList(_Done() for _ in range(self.n_critics))
             self.qf_heads = nn.ModuleList(_BoxCritic(layout, policy, sharpness, self.n_quantiles) for _ in range(self.n_critics))
 
@@ -183,15 +191,15 @@ class BanditModule(TorchRLModule, InferenceOnlyAPI):
     """The published actor and critic. It acts with the better picture and trains with a mixture of both."""
 
     def setup(self) -> None:
-        layout, policy = _settings(self)
-        self.layout, self.limit, self.noise = layout, layout.limit, self.model_config["noise"]
+        layout, policy, settings = _settings(self)
+        self.layout, self.limit, self.noise = layout, layout.limit, settings["noise"]
         self.actor = Actor(layout, policy)
         self.critic = FeatureCritic(self.actor.views, policy)
 
     def get_non_inference_attributes(self) -> list[str]:
         return ["critic"]
 
-    def get_inference_action_dist_cls(self) -> type[TorchDistribution]:
+    def get_inference_action_dist_cls(self) -> Any:
         return TorchDeterministic
 
     def _forward_inference(self, batch: Batch, **_: Any) -> Batch:

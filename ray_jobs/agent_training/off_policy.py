@@ -29,7 +29,13 @@ _CRITIC, _ACTOR = "critic", "actor"
 class OffPolicy(Algorithm):
     """Gather turns, remember them, take as many steps of the optimiser as they are worth."""
 
-    def setup(self, config: AlgorithmConfig) -> None:
+    # RLlib has them all as None until an algorithm is set up.
+    config: Any
+    metrics: Any
+    env_runner_group: Any
+    learner_group: Any
+
+    def setup(self, config: Any) -> None:
         super().setup(config)
         settings = self.config.off_policy
         self.turns = Turns(settings["replay"], self.config.seed)
@@ -39,13 +45,14 @@ class OffPolicy(Algorithm):
         """One gathering, and the steps of the optimiser that go with it."""
         settings = self.config.off_policy
         with self.metrics.log_time((TIMERS, ENV_RUNNER_SAMPLING_TIMER)):
-            episodes, results = synchronous_parallel_sample(
+            gathered: Any = synchronous_parallel_sample(
                 worker_set=self.env_runner_group,
                 concat=True,
                 sample_timeout_s=self.config.sample_timeout_s,
                 _uses_new_env_runners=True,
                 _return_metrics=True,
             )
+        episodes, results = gathered
         self.metrics.aggregate(results, key=ENV_RUNNER_RESULTS)
         self.updates_owed += self.turns.add(episodes) * settings["updates_per_turn"]
         if len(self.turns) < settings["learning_starts"]:
@@ -113,33 +120,40 @@ class _KeepsTemperature(SACTorchLearner):
 
     def get_state(self, *args: Any, **kwargs: Any) -> Batch:
         state: Batch = super().get_state(*args, **kwargs)
-        state["log_temperature"] = float(self.curr_log_alpha[DEFAULT_MODULE_ID].item())
+        state["log_temperature"] = self._log_temperature().item()
         return state
 
     def set_state(self, state: Batch) -> None:
         super().set_state(state)
         if "log_temperature" in state:
             with torch.no_grad():
-                self.curr_log_alpha[DEFAULT_MODULE_ID].fill_(state["log_temperature"])
+                self._log_temperature().fill_(state["log_temperature"])
+
+    def _log_temperature(self) -> Tensor:
+        temperature: Any = self.curr_log_alpha[DEFAULT_MODULE_ID]
+        assert isinstance(temperature, Tensor)
+        return temperature
 
 
 class AgentSacLearner(_KeepsTemperature):
     """Soft actor-critic."""
 
 
-class AgentTqcLearner(_KeepsTemperature, TQCTorchLearner):
+class AgentTqcLearner(_KeepsTemperature, TQCTorchLearner):  # type: ignore[misc]  # RLlib's own bases disagree
     """Truncated quantile critics."""
 
-    def compute_loss_for_module(self, **kwargs: Any) -> Tensor:
+    def compute_loss_for_module(self, **kwargs: Any) -> Any:
         with warnings.catch_warnings():
             # Every quantile is compared with every other by broadcasting, which torch takes for a mistake at each step.
             warnings.filterwarnings("ignore", message="Using a target size")
-            loss: Tensor = super().compute_loss_for_module(**kwargs)
+            loss: Any = super().compute_loss_for_module(**kwargs)
         return loss
 
 
 class BanditLearner(TorchLearner):
     """The critic learns the reward of the turn; every few steps, the actor learns to please the critic."""
+
+    config: Any
 
     def build(self) -> None:
         super().build()
@@ -147,7 +161,8 @@ class BanditLearner(TorchLearner):
         self._losses: dict[str, Tensor] = {}
 
     def configure_optimizers_for_module(self, module_id: str, config: AlgorithmConfig | None = None) -> None:
-        module, rate = self._module[module_id], (config or self.config).lr
+        module: Any = self.module[module_id]
+        rate = (config or self.config).lr
         for name, part in ((_CRITIC, module.critic), (_ACTOR, module.actor)):
             params = self.get_parameters(part)
             self.register_optimizer(
@@ -161,7 +176,7 @@ class BanditLearner(TorchLearner):
         self.metrics.log_dict({"critic_loss": critic, "policy_loss": actor}, key=module_id, window=1)
         return critic + actor
 
-    def compute_gradients(self, loss_per_module: Mapping[str, Tensor], **_: Any) -> dict[Any, Tensor | None]:
+    def compute_gradients(self, loss_per_module: Mapping[str, Any], **_: Any) -> dict[Any, Tensor | None]:
         self.steps += 1
         gradients: dict[Any, Tensor | None] = {}
         for module_id in loss_per_module:

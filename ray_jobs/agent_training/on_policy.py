@@ -35,4 +35,5 @@ class AgentPpoLearner(PPOTorchLearner):
 
     def build(self) -> None:
         super().build()
+        assert self._learner_connector is not None
         self._learner_connector.append(RealTurns())

@@ -12,6 +12,7 @@ from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 
 from rapport.models.spolacq.policy import AgentPolicy
+from rapport.ray_jobs.agent_training.environment import CountedDialogues
 from rapport.ray_jobs.agent_training.figures import Tally
 from rapport.ray_jobs.agent_training.off_policy import OffPolicy
 from rapport.training.numerics import seed_everything
@@ -28,7 +29,7 @@ def seed_all(algorithm: Algorithm, seed: int, iteration: int) -> None:
         seed_everything(_seed(seed, iteration, runner.worker_index), torch.device("cpu"))
 
     _everywhere(algorithm, seed_runner)
-    if algorithm.env_runner_group.num_remote_workers():
+    if _remote(algorithm):
         seed_everything(_seed(seed, iteration, _LEARNER), torch.device("cpu"))
     if isinstance(algorithm, OffPolicy):
         algorithm.turns.random = np.random.default_rng(_seed(seed, iteration, _REPLAY))
@@ -36,16 +37,15 @@ def seed_all(algorithm: Algorithm, seed: int, iteration: int) -> None:
 
 def take_tally(algorithm: Algorithm) -> Tally:
     """What all dialogues came to since it was last asked for."""
-    return Tally.of(_everywhere(algorithm, lambda runner: runner.env.unwrapped.take_tally()))
+    return Tally.of(_everywhere(algorithm, lambda runner: _dialogues(runner).take_tally()))
 
 
 def evaluate(algorithm: Algorithm, policy: AgentPolicy, episodes: int, seed: int) -> Tally:
     """What a policy comes to in at least so many episodes, shared out among the processes. Their training is left as it is."""
-    share = -(-episodes // max(1, algorithm.env_runner_group.num_remote_workers()))
+    share = -(-episodes // max(1, _remote(algorithm)))
 
     def play(runner: SingleAgentEnvRunner) -> Tally:
-        tally: Tally = runner.env.unwrapped.evaluate(policy, share, seed, runner.worker_index)
-        return tally
+        return _dialogues(runner).evaluate(policy, share, seed, runner.worker_index)
 
     return Tally.of(_everywhere(algorithm, play))
 
@@ -61,7 +61,7 @@ def begin_anew(algorithm: Algorithm) -> None:
 
 def dialogue_states(algorithm: Algorithm) -> list[Any]:
     """What the next episodes depend on, of each process."""
-    return _everywhere(algorithm, lambda runner: runner.env.unwrapped.get_state())
+    return _everywhere(algorithm, lambda runner: _dialogues(runner).get_state())
 
 
 def restore_dialogues(algorithm: Algorithm, states: list[Any]) -> None:
@@ -69,7 +69,7 @@ def restore_dialogues(algorithm: Algorithm, states: list[Any]) -> None:
     first = min(_everywhere(algorithm, lambda runner: int(runner.worker_index)))
 
     def restore(runner: SingleAgentEnvRunner) -> None:
-        runner.env.unwrapped.set_state(states[runner.worker_index - first])
+        _dialogues(runner).set_state(states[runner.worker_index - first])
         runner._needs_initial_reset = True
 
     _everywhere(algorithm, restore)
@@ -77,11 +77,23 @@ def restore_dialogues(algorithm: Algorithm, states: list[Any]) -> None:
 
 def _everywhere(algorithm: Algorithm, work: Callable[[SingleAgentEnvRunner], T]) -> list[T]:
     """What the work gives in each process that acts, in the order of their numbers. Raises what it raises there."""
-    alone = not algorithm.env_runner_group.num_remote_workers()
-    done: list[tuple[int, T]] = algorithm.env_runner_group.foreach_env_runner(
-        lambda runner: (int(runner.worker_index), work(runner)), local_env_runner=alone
+    group: Any = algorithm.env_runner_group
+    done: list[tuple[int, T]] = group.foreach_env_runner(
+        lambda runner: (int(runner.worker_index), work(runner)), local_env_runner=not _remote(algorithm)
     )
     return [result for _, result in sorted(done, key=lambda each: each[0])]
+
+
+def _remote(algorithm: Algorithm) -> int:
+    """How many processes act besides the one that learns."""
+    group: Any = algorithm.env_runner_group
+    return int(group.num_remote_workers())
+
+
+def _dialogues(runner: SingleAgentEnvRunner) -> CountedDialogues:
+    env: Any = runner.env
+    dialogues: CountedDialogues = env.unwrapped
+    return dialogues
 
 
 def _seed(seed: int, iteration: int, process: int) -> int:
