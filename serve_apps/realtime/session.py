@@ -266,6 +266,11 @@ class RealtimeSession:
             self.ended = self.ended or f"{error}, the limit is {self.settings.max_unsent_mib:g} MiB (max_unsent_mib)"
             self._outbox.close()
 
+    def tell_error(self, message: str, code: str) -> None:
+        """Tell the client of a message that could not even be read."""
+        self._seen_s = self._now()
+        self._emit(server.error_event(message, code=code))
+
     def _complain(self, error: ProtocolError, event_id: str | None) -> None:
         kind = "rate_limit_error" if error.code == "rate_limit_exceeded" else "invalid_request_error"
         told = server.error_event(error.message, code=error.code, kind=kind, param=error.param, event_id=error.event_id or event_id)
