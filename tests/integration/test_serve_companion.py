@@ -246,7 +246,8 @@ def test_who_may_come_in(url: str, key: str | None, status: int) -> None:
 def test_a_browser_sends_its_key_as_a_subprotocol(url: str) -> None:
     async def main() -> str | None:
         offered: Any = ["realtime", f"openai-insecure-api-key.{KEY}"]
-        async with connect(url.replace("http", "ws") + "/v1/realtime", subprotocols=offered, origin="https://elsewhere.example") as client:
+        elsewhere: Any = "https://elsewhere.example"
+        async with connect(url.replace("http", "ws") + "/v1/realtime", subprotocols=offered, origin=elsewhere) as client:
             assert json.loads(await client.recv())["type"] == "session.created"
             return client.subprotocol
 
