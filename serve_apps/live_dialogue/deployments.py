@@ -13,6 +13,7 @@ from rapport.serve_apps.live_dialogue.absent import Absent
 from rapport.serve_apps.live_dialogue.graph import Present, Recordings, Services
 from rapport.serve_apps.live_dialogue.heads import Head
 from rapport.serve_apps.live_dialogue.settings import LiveSettings
+from rapport.serve_apps.live_dialogue.steady import Steady
 from rapport.serve_apps.speech_emotion.deployments import DeployedService as DeployedEmotion
 from rapport.serve_apps.spoken_dialogue.deployments import DeployedService as DeployedDialogue
 
@@ -53,7 +54,7 @@ class Companion:
 
 def deployed(parts: Mapping[str, DeploymentHandle | None]) -> Services:
     """The services of deployments, by the names of `Present`; None is a part that is not there."""
-    there: dict[str, Any] = {name: handle or _absent(name) for name, handle in parts.items()}
+    there: dict[str, Any] = {name: _absent(name) if handle is None else _called(name, handle) for name, handle in parts.items()}
 
     async def ask(method: str, *arguments: Any) -> Any:
         return await queued(getattr(there["head_motion"], method).remote(*arguments))
@@ -69,6 +70,11 @@ def deployed(parts: Mapping[str, DeploymentHandle | None]) -> Services:
         open_head=open_head,
         present=Present(**{name: handle is not None for name, handle in parts.items()}),
     )
+
+
+def _called(name: str, handle: DeploymentHandle) -> Any:
+    # A head that follows a voice begins afresh by itself, from where its voice is.
+    return handle if name == "head_motion" else Steady(handle)
 
 
 def _absent(name: str) -> Absent:

@@ -134,7 +134,7 @@ class Head:
                 error = problem
             finally:
                 telling.cancel()
-                await asyncio.gather(telling, return_exceptions=True)
+                await asyncio.wait([telling])
             if self._closed:
                 return
             failures += 1
@@ -185,7 +185,7 @@ async def _until(items: AsyncIterator[Any], end: asyncio.Future[Any]) -> AsyncGe
         finally:
             if not following.done():
                 following.cancel()
-                await asyncio.gather(following, return_exceptions=True)
+                await asyncio.wait([following])
         if item is _LOST:
             return
         yield item

@@ -86,7 +86,7 @@ async def _talk(socket: WebSocket, session: RealtimeSession) -> None:
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.wait(tasks)
 
 
 async def _listen(socket: WebSocket, session: RealtimeSession) -> None:

@@ -102,7 +102,7 @@ class TruncateItem(ClientEvent):
 
 
 class _AudioOutput(BaseModel):
-    voice: str | None = None
+    voice: str | None = Field(default=None, max_length=100)
 
     @field_validator("voice", mode="before")
     @classmethod
@@ -171,7 +171,7 @@ def read_event(text: str) -> Event:
     """The event in a message. Raises ProtocolError for what is none."""
     try:
         value = from_json(text)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:  # the latter of text that is no Unicode
         raise ProtocolError(f"not JSON: {error}", code="invalid_json") from error
     if not isinstance(value, dict):
         raise ProtocolError(f"a JSON {type(value).__name__}: wanted an object with a `type`", code="invalid_event")

@@ -116,7 +116,7 @@ class Replies:
         """Make no more."""
         if self._task is not None:
             self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await asyncio.wait([self._task])
 
     def _take_place(self, now_s: float) -> RateLimits:
         """What is left of the replies of this minute. Raises ProtocolError when nothing is."""

@@ -54,7 +54,7 @@ def test_where_a_dialogue_model_was_trained_the_companion_is_served(tmp_path: Pa
 
 def test_the_companion_leaves_out_what_was_not_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     app = plugins.load("serve_apps", "companion")
-    with pytest.raises(RapportError, match="train_ser(.|\n)*train_emosds(.|\n)*train_listener(.|\n)*train_coe"):
+    with pytest.raises(RapportError, match=r"train_ser(.|\n)*train_emosds(.|\n)*train_listener(.|\n)*train_coe"):
         app.check_args(app.Args(), str(tmp_path))
     model = tmp_path / "models" / "ser" / "mine"
     storage.write_json(str(model / "config.json"), {"kind": "ser"})
@@ -64,7 +64,7 @@ def test_the_companion_leaves_out_what_was_not_trained(tmp_path: Path, capsys: p
     assert "served without dialogue" in told
     assert "--dialogue.model" in told
     assert "conversations" not in told, "what is left out on purpose is not missed"
-    with pytest.raises(RapportError, match="--head-motion.model .*absent"):
+    with pytest.raises(RapportError, match=r"--head-motion\.model .*absent"):
         app.check_args(app.Args(head_motion=app.HeadMotionPart(model=str(tmp_path / "absent"))), str(tmp_path))
 
 
