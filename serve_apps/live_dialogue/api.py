@@ -24,6 +24,7 @@ from rapport.serve_apps.live_dialogue.health import GraphHealth, health_of
 from rapport.serve_apps.live_dialogue.reference import DESCRIPTION
 from rapport.serve_apps.live_dialogue.sessions import Places, accept, refuse, serve_session
 from rapport.serve_apps.live_dialogue.settings import LiveSettings
+from rapport.serve_apps.realtime.meter import Meter, NoMeter
 from rapport.serve_apps.speech_emotion.api import EmotionRequests, add_emotions
 from rapport.serve_apps.speech_emotion.compatibility import add_compatibility_routes
 from rapport.serve_apps.spoken_dialogue.api import TRANSCRIBER_ID, VOICE_ID, DialogueRequests, add_audio, add_chat
@@ -64,6 +65,7 @@ class LiveRequests:
 
     services: Services
     settings: LiveSettings
+    meter: Meter = field(default_factory=NoMeter)
     graph: Graph = field(init=False)
 
     def __post_init__(self) -> None:
@@ -73,7 +75,7 @@ class LiveRequests:
         self.head_motion = MotionRequests(services.head_motion, settings.head_motion)
         self.conversations = ConversationRequests(services.conversations, settings.conversations)
         self.graph = Graph(services, settings)
-        self.places = Places(settings.realtime.max_sessions)
+        self.places = Places(settings.realtime.max_sessions, self.meter)
 
     @property
     def known_as(self) -> dict[str, str]:
@@ -108,10 +110,10 @@ class LiveRequests:
         return [ModelCard.model_validate(card.model_dump()) for card in found]
 
 
-def build_api(services: Services, settings: LiveSettings, *, key_digest: str | None = None) -> FastAPI:
+def build_api(services: Services, settings: LiveSettings, *, key_digest: str | None = None, meter: Meter | None = None) -> FastAPI:
     """The app: endpoints, sessions, pages, limits and errors. `key_digest` switches on bearer keys."""
     api = FastAPI(title="Rapport: companion", version=__version__, description=DESCRIPTION, docs_url=None, redoc_url=None)
-    work = LiveRequests(services, settings)
+    work = LiveRequests(services, settings, meter or NoMeter())
     guarded = APIRouter()
     add_chat(guarded, work.dialogue)
     add_audio(guarded, work.dialogue)

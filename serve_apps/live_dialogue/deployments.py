@@ -48,8 +48,9 @@ class Companion:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         from rapport.serve_apps.live_dialogue.api import build_api
+        from rapport.serve_apps.live_dialogue.meters import FrontMeter
 
-        return build_api(self._services, self._settings, key_digest=self._key_digest)
+        return build_api(self._services, self._settings, key_digest=self._key_digest, meter=FrontMeter())
 
 
 def deployed(parts: Mapping[str, DeploymentHandle | None]) -> Services:

@@ -9,6 +9,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from rapport.serve_apps.http.errors import ApiError, busy
 from rapport.serve_apps.live_dialogue.graph import Graph
+from rapport.serve_apps.realtime.meter import Meter
 from rapport.serve_apps.realtime.server_events import Error, error_event
 from rapport.serve_apps.realtime.session import RealtimeSession
 from rapport.serve_apps.realtime.settings import RealtimeSettings
@@ -26,8 +27,8 @@ _CLOSE_CODES = {429: 1013, 500: 1011, 503: 1013}
 class Places:
     """How many may talk at a time in this process."""
 
-    def __init__(self, most: int) -> None:
-        self.most = most
+    def __init__(self, most: int, meter: Meter) -> None:
+        self.most, self.meter = most, meter
         self.taken = 0
 
     @contextmanager
@@ -36,10 +37,12 @@ class Places:
         if self.taken >= self.most:
             raise busy(f"{self.taken} sessions are under way, the limit is {self.most} (max_sessions)", 2.0)
         self.taken += 1
+        self.meter.sessions(self.taken)
         try:
             yield
         finally:
             self.taken -= 1
+            self.meter.sessions(self.taken)
 
 
 async def serve_session(socket: WebSocket, graph: Graph, places: Places, settings: RealtimeSettings, model: str) -> None:
@@ -47,10 +50,10 @@ async def serve_session(socket: WebSocket, graph: Graph, places: Places, setting
     await accept(socket)
     try:
         with places.place():
-            session = RealtimeSession(graph, await graph.facts.get(), settings, model=model)
+            session = RealtimeSession(graph, await graph.facts.get(), settings, model=model, meter=places.meter)
             try:
                 session.begin()
-                await _talk(socket, session)
+                await _talk(socket, session, places)
             finally:
                 await session.close()
         await _close(socket, 1000 if session.ended is None else 1008)
@@ -76,9 +79,9 @@ async def refuse(socket: WebSocket, error: ApiError) -> None:
     await _close(socket, _CLOSE_CODES.get(error.status, 1008), told)
 
 
-async def _talk(socket: WebSocket, session: RealtimeSession) -> None:
+async def _talk(socket: WebSocket, session: RealtimeSession, places: Places) -> None:
     """Until the client has gone, or the session is over and told."""
-    tasks = [asyncio.ensure_future(work) for work in (_listen(socket, session), _tell(socket, session), _tick(session))]
+    tasks = [asyncio.ensure_future(work) for work in (_listen(socket, session), _tell(socket, session), _tick(session, places))]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
@@ -111,10 +114,11 @@ async def _tell(socket: WebSocket, session: RealtimeSession) -> None:
         await socket.send_text(text)
 
 
-async def _tick(session: RealtimeSession) -> None:
+async def _tick(session: RealtimeSession, places: Places) -> None:
     while True:
         await asyncio.sleep(_TICK_S)
         session.tick()
+        places.meter.sessions(places.taken)  # Ray forgets a gauge that is not set again
 
 
 async def _close(socket: WebSocket, code: int, told: Error | None = None) -> None:

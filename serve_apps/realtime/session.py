@@ -21,10 +21,11 @@ from rapport.serve_apps.realtime import server_events as server
 from rapport.serve_apps.realtime.conversation import Content, Conversation, Item
 from rapport.serve_apps.realtime.errors import ProtocolError
 from rapport.serve_apps.realtime.head import Head
-from rapport.serve_apps.realtime.input_audio import BYTES, decoded, milliseconds
+from rapport.serve_apps.realtime.input_audio import BYTES, decoded, milliseconds, seconds_of
 from rapport.serve_apps.realtime.latencies import TurnClock
 from rapport.serve_apps.realtime.listening import Heard, Listening
 from rapport.serve_apps.realtime.looks import Looks
+from rapport.serve_apps.realtime.meter import Meter, NoMeter
 from rapport.serve_apps.realtime.outbox import Outbox, Overflow
 from rapport.serve_apps.realtime.parts import Facts, Parts
 from rapport.serve_apps.realtime.replies import Asked, Replies
@@ -39,10 +40,18 @@ class RealtimeSession:
     """A session. `ended` tells why the server has ended it, once it has."""
 
     def __init__(
-        self, parts: Parts, facts: Facts, settings: RealtimeSettings, *, model: str, now: Callable[[], float] = time.monotonic
+        self,
+        parts: Parts,
+        facts: Facts,
+        settings: RealtimeSettings,
+        *,
+        model: str,
+        meter: Meter | None = None,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         """`now` gives seconds."""
         self.settings, self._now = settings, now
+        self._meter: Meter = meter or NoMeter()
         self._facts = facts
         self.config = SessionConfig.model_validate({"model": model, "output_modalities": ["audio" if facts.voices else "text"]})
         self.id = server.new_id("sess")
@@ -220,6 +229,7 @@ class RealtimeSession:
     def _commit(self, heard: Heard, *, answered: bool) -> None:
         """A turn becomes a message; its words are told by the answer, if there is to be one and it can."""
         now_s = self._now()
+        self._meter.turn(seconds_of(heard.pcm))
         clock = TurnClock(now_s if heard.speech_end_s is None else heard.speech_end_s, commit_s=now_s)
         item = Item(heard.item_id, "user", [Content("input_audio", None, heard.pcm)])
         self._replies.time(item, Asked(clock, milliseconds(heard.start), milliseconds(heard.end)))
@@ -259,6 +269,10 @@ class RealtimeSession:
     # ---- telling -----------------------------------------------------------------------------------------------------------------------
 
     def _emit(self, event: server.ServerEvent) -> None:
+        if isinstance(event, server.ResponseTold) and event.type == "response.done":
+            self._meter.reply(event.response["status"], event.response["x_latency_ms"])
+        elif isinstance(event, server.Error):
+            self._meter.error(event.error.code or "")
         try:
             self._outbox.put(event)
         except Overflow as error:

@@ -3,7 +3,9 @@
 import asyncio
 import base64
 import json
+import re
 import socket
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import openai
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect as sync_connect
 
 from rapport.core.audio import encode_wav, resample, to_pcm16
 from rapport.core.emotions import SER_EMOTIONS
@@ -278,3 +281,26 @@ def test_health_goes_through_every_part(url: str) -> None:
     assert set(health["parts"]) == {"emotion", "dialogue", "voice", "transcriber", "head_motion"}
     assert httpx.get(url).text.startswith("<!doctype html>")
     assert "/v1/realtime" in httpx.get(f"{url}/openapi.json").json()["paths"]
+
+
+def test_the_dashboard_shows_what_is_collected(url: str) -> None:
+    import ray
+
+    import rapport.serve_apps.companion
+
+    folder = Path(rapport.serve_apps.companion.__file__).parent
+    board = json.loads((folder / "deploy" / "companion_dashboard.json").read_text())
+    # No sound is dropped here, so that one is not there yet.
+    asked = set(re.findall(r"ray_rapport_\w+", json.dumps(board))) - {"ray_rapport_head_motion_dropped_s_total"}
+    assert len(asked) == 7
+    # Of turns, replies and errors there were some in the tests before.
+    port = ray.nodes()[0]["MetricsExportPort"]
+    end_s = time.monotonic() + 60
+    exported: set[str] = set()
+    with sync_connect(url.replace("http", "ws") + "/v1/realtime", additional_headers={"Authorization": f"Bearer {KEY}"}) as client:
+        while not asked <= exported and time.monotonic() < end_s:
+            client.send('{"type": "input_audio_buffer.clear"}')
+            told = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=30).text
+            exported |= set(re.findall(r"^(ray_rapport_\w+)", told, re.MULTILINE))
+            time.sleep(2)
+    assert not asked - exported
