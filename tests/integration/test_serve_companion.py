@@ -283,17 +283,23 @@ def test_health_goes_through_every_part(url: str) -> None:
     assert "/v1/realtime" in httpx.get(f"{url}/openapi.json").json()["paths"]
 
 
-def test_the_dashboard_shows_what_is_collected(url: str) -> None:
+def test_the_dashboard_shows_what_is_collected(url: str, said: bytes) -> None:
     import ray
 
     import rapport.serve_apps.companion
 
+    async def talks(caller: Caller) -> None:
+        await caller.connection.response.cancel()
+        await caller.until("error")
+        await caller.speak(said + silence(0.8))
+        await caller.until("response.done")
+
+    call(url, talks)
     folder = Path(rapport.serve_apps.companion.__file__).parent
     board = json.loads((folder / "deploy" / "companion_dashboard.json").read_text())
     # No sound is dropped here, so that one is not there yet.
     asked = set(re.findall(r"ray_rapport_\w+", json.dumps(board))) - {"ray_rapport_head_motion_dropped_s_total"}
     assert len(asked) == 7
-    # Of turns, replies and errors there were some in the tests before.
     port = ray.nodes()[0]["MetricsExportPort"]
     end_s = time.monotonic() + 60
     exported: set[str] = set()
