@@ -310,3 +310,45 @@ def test_the_dashboard_shows_what_is_collected(url: str, said: bytes) -> None:
             exported |= set(re.findall(r"^(ray_rapport_\w+)", told, re.MULTILINE))
             time.sleep(2)
     assert not asked - exported
+
+
+def test_a_session_outlives_the_copies_that_worked_for_it(url: str, said: bytes) -> None:
+    """Last, because what is killed here takes its time to be there again."""
+    import ray
+    from ray.util import list_named_actors
+
+    def kill(deployment: str) -> None:
+        replicas = [a["name"] for a in list_named_actors(all_namespaces=True) if f"companion#{deployment}#" in a["name"]]
+        assert replicas, deployment
+        for name in replicas:
+            ray.kill(ray.get_actor(name, namespace="serve"))
+
+    async def test(caller: Caller) -> None:
+        await caller.speak(said + silence(0.8))
+        await caller.until("response.done")
+        for deployment in ("Voice", "EmotionModel", "Heads"):
+            kill(deployment)
+        known = len(caller.of("response.done"))
+        await caller.speak(said)
+        await caller.connection.input_audio_buffer.commit()
+        await caller.connection.response.create()
+        done = (await caller.until("response.done", known + 1, 200)).response
+        if done.status == "failed":  # more than was waited for: it is told, and the session lives on
+            assert done.status_details.error.code in ("unavailable", "timeout", "server_busy")
+        poses = len(caller.of("x_head_motion.delta"))
+        for _ in range(60):
+            await caller.speak(silence(1.0))
+            if len(caller.of("x_head_motion.delta")) > poses + 5:
+                break
+        else:
+            raise AssertionError("the head does not move again")
+        for attempt in range(5):
+            known = len(caller.of("response.done"))
+            await caller.connection.response.create()
+            done = (await caller.until("response.done", known + 1, 200)).response
+            if done.status in ("completed", "incomplete"):
+                break
+            await asyncio.sleep(2.0 * attempt)
+        assert done.status in ("completed", "incomplete"), done.status_details
+
+    call(url, test)
