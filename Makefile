@@ -64,7 +64,7 @@ check: $(SYNCED) ## linter, formatter and type checker over the whole tree
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy .typecheck/rapport tests $(wildcard benchmarks)
 
-serve: $(SYNCED) ## the newest trained model at http://127.0.0.1:8000; ARGS="--model FOLDER --port 8001"
+serve: $(SYNCED) ## the newest trained models at http://127.0.0.1:8000; ARGS="--app ser --model FOLDER --port 8001"
 	@$(PY) -m rapport.ray_jobs.serve_app $(ARGS)
 
 bench: $(SYNCED) ## the benchmarks, one after the other, each printing its ratios

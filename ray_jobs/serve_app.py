@@ -1,11 +1,12 @@
 """Serve an app on this computer, or on the cluster that this job was submitted to.
 
-    python -m rapport.ray_jobs.serve_app                                       # speech emotion, the newest trained model
+    python -m rapport.ray_jobs.serve_app                                       # the companion, with the newest models that there are
     python -m rapport.ray_jobs.serve_app --app ser --model ~/rapport/models/ser/NAME --port 8001
-    python -m rapport.ray_jobs.serve_app --app head_motion                     # another app: sds, head_motion, erc
+    python -m rapport.ray_jobs.serve_app --app head_motion                     # one app alone: ser, sds, head_motion, erc
     python -m rapport.ray_jobs.serve_app --app ser --help                      # the settings of that app
     ray job submit --working-dir . -- python -m rapport.ray_jobs.serve_app --detach --model s3://bucket/rapport/models/ser/NAME
 
+Without --app, the companion is served where a dialogue model was trained, and speech emotion alone otherwise.
 Listens on 127.0.0.1:8000 until Ctrl-C. Set RAPPORT_API_KEY to ask clients for a key; other computers are answered with a key alone.
 """
 
@@ -37,8 +38,8 @@ _REQUEST_TIMEOUT_S = 120.0
 class ServeAppConfig(JobConfig):
     """Where to serve; an app's own settings come on top."""
 
-    app: str = "ser"
-    """Which app: a file in serve_apps."""
+    app: str = ""
+    """Which app: a file in serve_apps; unless given, the companion where there is a dialogue model, and ser otherwise."""
     host: str = "127.0.0.1"
     """Address to listen on. Others than loopback want RAPPORT_API_KEY."""
     port: int = Field(default=8000, ge=1, le=65535)
@@ -108,17 +109,38 @@ def run(config: ServeAppConfig) -> dict[str, Any]:
 def config_kind(app: str) -> type[ServeAppConfig]:
     """The settings of serving one app: where to serve, and what the app takes."""
     module: ModuleType = plugins.load("serve_apps", app)
-    return create_model(f"Serve{app.capitalize()}Config", __base__=(ServeAppConfig, module.Args), __doc__=ServeAppConfig.__doc__)
+    own: Any = (str, Field(default=app, description=ServeAppConfig.model_fields["app"].description))
+    return create_model(f"Serve{app.capitalize()}Config", __base__=(ServeAppConfig, module.Args), __doc__=ServeAppConfig.__doc__, app=own)
 
 
 def chosen_app(argv: list[str]) -> str:
-    """The app that a command line names: it must be known before its flags can be read."""
+    """The app that a command line means: it must be known before its flags can be read."""
+    named = _flag(argv, "--app")
+    if named is not None:
+        return named
+    # One model is what the apps of one model take, of which speech emotion is the first.
+    return "ser" if _flag(argv, "--model") is not None or not _talks(_flag(argv, "--storage")) else "companion"
+
+
+def _flag(argv: list[str], name: str) -> str | None:
+    """What a command line gives for a flag."""
     for flag, value in pairwise([*argv, ""]):
-        if flag == "--app":
+        if flag == name:
             return value
-        if flag.startswith("--app="):
-            return flag.removeprefix("--app=")
-    return str(ServeAppConfig.model_fields["app"].default)
+        if flag.startswith(f"{name}="):
+            return flag.removeprefix(f"{name}=")
+    return None
+
+
+def _talks(storage: str | None) -> bool:
+    """Whether a dialogue model was trained."""
+    from rapport.models.find import find_model
+
+    try:
+        find_model("", "emosds", storage)
+    except RapportError:
+        return False
+    return True
 
 
 def check_port(host: str, port: int) -> None:

@@ -12,7 +12,7 @@ The ingress decodes on CPUs and the model computes on its own, so that each scal
 its way out.
 """
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -72,22 +72,31 @@ def build_app(args: Args) -> "Application":
 
     from rapport.serve_apps.http.auth import key_digest
     from rapport.serve_apps.http.transcriber import bind_transcriber
-    from rapport.serve_apps.spoken_dialogue.deployments import DialogueIngress, DialogueModel, Voice
+    from rapport.serve_apps.spoken_dialogue.deployments import DialogueIngress, DialogueModel
 
     pending = args.endpoints.requests.max_pending
     model = serve.deployment(**args.replicas.options(pending, at_once=args.decoding.max_batch_size))(DialogueModel).bind(
         args.model_dump(include={"model", "codebook", "encoder", "device"}), args.decoding.max_batch_size, args.decoding.wait_s
     )
-    voice = serve.deployment(
-        num_replicas=args.voice_replicas,
-        ray_actor_options={"num_cpus": 0.25, "num_gpus": args.voice_gpus},
-        max_ongoing_requests=8,
-        max_constructor_retry_count=3,
-        **bounded(pending),
-    )(Voice).bind(args.voice)
+    voice = bind_voice(args.voice, args.voice_replicas, args.voice_gpus, pending)
     return serve.deployment(**front(args.ingress_replicas, pending))(DialogueIngress).bind(
         model, voice, bind_transcriber(args.transcriber, pending), args.endpoints.model_dump(mode="json"), key_digest()
     )
+
+
+def bind_voice(name: str, replicas: int, gpus: float, max_pending: int) -> Any:
+    """The deployment of a voice by the name that settings give it."""
+    from ray import serve
+
+    from rapport.serve_apps.spoken_dialogue.deployments import Voice
+
+    return serve.deployment(
+        num_replicas=replicas,
+        ray_actor_options={"num_cpus": 0.25, "num_gpus": gpus},
+        max_ongoing_requests=8,
+        max_constructor_retry_count=3,
+        **bounded(max_pending),
+    )(Voice).bind(name)
 
 
 def interface(args: Args) -> "FastAPI":

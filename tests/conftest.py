@@ -102,6 +102,11 @@ def ser_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def emosds_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small speech language model on disk, with its codebook: random, and of stage 3 by its own account."""
+    return save_small_emosds(tmp_path_factory.mktemp("models") / "tiny-emosds", seed=3)
+
+
+def save_small_emosds(folder: Path, seed: int) -> Path:
+    """A small speech language model in a folder: another for each seed."""
     import numpy as np
 
     from rapport.models.backends.llm.config import EmbeddedLlamaConfig
@@ -127,8 +132,7 @@ def emosds_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         max_tokens=1024,
     )
     texts = ["I missed the last bus.", "That is rough, shall I look for a night train?", "We finally won a match!"] * 20
-    model = build_model(config, texts, seed=3)
-    folder = tmp_path_factory.mktemp("models") / "tiny-emosds"
+    model = build_model(config, texts, seed=seed)
     lineage = Lineage(stage=3, codebook_hash=codebook.hash, residual_sign="centroid-frame", tokens_hash=model.manifest.hash)
     save_pretrained(model, folder, lineage=lineage)
     keep_codebook(folder, codebook)

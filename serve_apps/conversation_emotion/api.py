@@ -157,7 +157,7 @@ def build_api(service: ConversationService, settings: ConversationSettings, *, k
     api = FastAPI(title=title, version=__version__, description=_DESCRIPTION, docs_url=None, redoc_url=None)
     work = ConversationRequests(service, settings)
     guarded = APIRouter()
-    _add_emotions(guarded, work)
+    add_emotions(guarded, work)
     add_models(guarded, ModelCard, work.cards, known_as=work.known_as, tells="Its labels, what it learned from, and what carries it.")
     # `protect` checks the key before anything is read; the dependency only tells the reference that there is one.
     api.include_router(guarded, dependencies=[Depends(HTTPBearer(auto_error=False))] if key_digest else [])
@@ -167,7 +167,9 @@ def build_api(service: ConversationService, settings: ConversationSettings, *, k
     return api
 
 
-def _add_emotions(api: APIRouter, work: ConversationRequests) -> None:
+def add_emotions(api: APIRouter, work: ConversationRequests) -> None:
+    """Add POST /v1/dialogues/emotions."""
+
     @api.post(
         "/v1/dialogues/emotions", response_model=EmotionsAnswer, responses=_REFUSALS, tags=["emotion"], summary="Emotions of conversations"
     )

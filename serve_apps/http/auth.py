@@ -66,9 +66,9 @@ class RequireKey:
         refusal = self._refusal(scope) if scope["type"] in ("http", "websocket") else None
         if refusal is None:
             await self.app(scope, receive, send)
-        elif scope["type"] == "websocket":
+        elif scope["type"] == "websocket" and "websocket.http.response" not in (scope.get("extensions") or {}):
             await send({"type": "websocket.close", "code": 1008, "reason": refusal.message[:120]})
-        else:
+        else:  # of a WebSocket too: it is not opened, and the client is told why
             await error_response(refusal)(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> ApiError | None:

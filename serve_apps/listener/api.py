@@ -21,12 +21,12 @@ from rapport.serve_apps.http.errors import ApiError, ErrorBody
 from rapport.serve_apps.http.guard import protect
 from rapport.serve_apps.http.health import add_health
 from rapport.serve_apps.http.models import add_models, find_id
+from rapport.serve_apps.http.origins import is_foreign
 from rapport.serve_apps.http.pages import add_pages
 from rapport.serve_apps.http.uploads import SpeechDecoder
 from rapport.serve_apps.http.waiting import Recent, in_time
 from rapport.serve_apps.listener.answers import ModelCard, MotionAnswer, MotionService
 from rapport.serve_apps.listener.settings import MotionSettings
-from rapport.serve_apps.listener.stream import is_foreign, refuse_stream, serve_stream
 
 T = TypeVar("T")
 
@@ -128,7 +128,7 @@ def build_api(service: MotionService, settings: MotionSettings, *, key_digest: s
     api = FastAPI(title="Rapport: head motion of a listener", version=__version__, description=_DESCRIPTION, docs_url=None, redoc_url=None)
     work = MotionRequests(service, settings)
     guarded = APIRouter()
-    _add_motion(guarded, work)
+    add_motion(guarded, work)
     add_models(guarded, ModelCard, work.cards, known_as=work.known_as, tells="Its rate, its latency, and what it can do.")
     _add_stream(api, guarded, work, has_key=key_digest is not None)
     # `protect` checks the key before anything is read; the dependency only tells the reference that there is one.
@@ -139,7 +139,8 @@ def build_api(service: MotionService, settings: MotionSettings, *, key_digest: s
     return api
 
 
-def _add_motion(api: APIRouter, work: MotionRequests) -> None:
+def add_motion(api: APIRouter, work: MotionRequests) -> None:
+    """Add POST /v1/audio/head-motion."""
     answers = {**ERRORS, 200: {**_CSV, "description": "The poses, as JSON or CSV."}}
 
     @api.post("/v1/audio/head-motion", response_model=MotionAnswer, responses=answers, tags=["motion"], summary="Motion to a recording")
@@ -156,6 +157,9 @@ def _add_motion(api: APIRouter, work: MotionRequests) -> None:
 
 
 def _add_stream(api: FastAPI, guarded: APIRouter, work: MotionRequests, has_key: bool) -> None:
+    # Here, because it brings the model along, which a front of recordings alone can do without.
+    from rapport.serve_apps.listener.stream import refuse_stream, serve_stream
+
     @guarded.get(STREAM, status_code=426, responses={**_UPGRADE, **errors(401)}, tags=["motion"], summary="Motion as somebody speaks")
     async def told_to_upgrade() -> None:
         """A WebSocket: audio in, poses out. Its messages are described at the top."""

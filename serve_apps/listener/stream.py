@@ -4,7 +4,6 @@ import asyncio
 import logging
 from contextlib import suppress
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -48,12 +47,6 @@ async def refuse_stream(socket: WebSocket, error: ApiError) -> None:
     """Tell a client why it cannot stream at all."""
     await socket.accept(subprotocol=_chosen(socket))
     await _close(socket, close_code(error), error_message(error))
-
-
-def is_foreign(socket: WebSocket) -> bool:
-    """Whether a page of another site opened this connection: browsers let any page do so, and name its address."""
-    origin = socket.headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc != socket.headers.get("host")
 
 
 def _chosen(socket: WebSocket) -> str | None:

@@ -112,7 +112,7 @@ def build_api(service: EmotionService, settings: EmotionSettings, *, key_digest:
     api = FastAPI(title="Rapport: speech emotion", version=__version__, description=_DESCRIPTION, docs_url=None, redoc_url=None)
     work = EmotionRequests(service, settings, transcribes)
     guarded = APIRouter()
-    _add_emotions(guarded, work)
+    add_emotions(guarded, work)
     add_models(guarded, ModelCard, work.cards, known_as=work.known_as, tells="What it tells apart.")
     if settings.compatibility_routes:
         from rapport.serve_apps.speech_emotion.compatibility import add_compatibility_routes
@@ -126,7 +126,9 @@ def build_api(service: EmotionService, settings: EmotionSettings, *, key_digest:
     return api
 
 
-def _add_emotions(api: APIRouter, work: EmotionRequests) -> None:
+def add_emotions(api: APIRouter, work: EmotionRequests) -> None:
+    """Add POST /v1/audio/emotions."""
+
     @api.post("/v1/audio/emotions", response_model=EmotionAnswer, responses=ERRORS, tags=["emotion"], summary="Emotion of a clip")
     async def emotions(
         file: Annotated[UploadFile, File(description="The recording: WAV, FLAC, Ogg, MP3, M4A, WebM and others, judged by content.")],

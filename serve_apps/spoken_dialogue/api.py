@@ -70,6 +70,8 @@ class DialogueRequests:
     service: DialogueService
     settings: DialogueSettings
     transcribes: bool
+    hears: bool = True
+    """Whether there is a dialogue model; without one the transcriber answers for the model `default`."""
     conversations: Conversations = field(init=False)
 
     def __post_init__(self) -> None:
@@ -121,8 +123,8 @@ def build_api(service: DialogueService, settings: DialogueSettings, *, key_diges
     api = FastAPI(title="Rapport: spoken dialogue", version=__version__, description=_DESCRIPTION, docs_url=None, redoc_url=None)
     work = DialogueRequests(service, settings, transcribes)
     guarded = APIRouter()
-    _add_chat(guarded, work)
-    _add_audio(guarded, work)
+    add_chat(guarded, work)
+    add_audio(guarded, work)
     known_as = {**_KNOWN_AS, "default": settings.model_id}
     add_models(guarded, ModelCard, work.cards, known_as=known_as, tells="Its emotions, or its voices.")
     # `protect` checks the key before anything is read; the dependency only tells the reference that there is one.
@@ -133,7 +135,9 @@ def build_api(service: DialogueService, settings: DialogueSettings, *, key_diges
     return api
 
 
-def _add_chat(api: APIRouter, work: DialogueRequests) -> None:
+def add_chat(api: APIRouter, work: DialogueRequests) -> None:
+    """Add POST /v1/chat/completions."""
+
     @api.post("/v1/chat/completions", response_model=ChatAnswer, responses=_CHAT, tags=["dialogue"], summary="Answer speech")
     async def chat(request: ChatRequest) -> Any:
         """What the user said and felt, and a reply with an emotion, in text and on request as speech."""
@@ -149,7 +153,9 @@ def _add_chat(api: APIRouter, work: DialogueRequests) -> None:
         return await work.conversations.answer(request, engine.history_turns)
 
 
-def _add_audio(api: APIRouter, work: DialogueRequests) -> None:
+def add_audio(api: APIRouter, work: DialogueRequests) -> None:
+    """Add POST /v1/audio/transcriptions and POST /v1/audio/speech."""
+
     @api.post(
         "/v1/audio/transcriptions",
         response_model=VerboseTranscription | Transcription,
@@ -165,7 +171,7 @@ def _add_audio(api: APIRouter, work: DialogueRequests) -> None:
     ) -> Any:
         """The words of a recording, and with the dialogue model the emotion they are said with."""
         ids = (work.settings.model_id, *([TRANSCRIBER_ID] if work.transcribes else []))
-        chosen = work.check_model(model, ids=ids, default=work.settings.model_id)
+        chosen = work.check_model(model, ids=ids, default=work.settings.model_id if work.hears else TRANSCRIBER_ID)
         speech = await work.recordings.read(file)
         found = work.transcriptions.segments(speech, with_model=chosen != TRANSCRIBER_ID)
         return shaped(await work.in_time(asked(found)), speech.duration_s, language, response_format)

@@ -38,8 +38,34 @@ def test_nested_settings_reach_the_app() -> None:
 @pytest.mark.parametrize(
     ("argv", "app"), [([], "ser"), (["--port", "1"], "ser"), (["--app", "companion"], "companion"), (["--app=companion"], "companion")]
 )
-def test_the_app_is_known_before_its_flags_are(argv: list[str], app: str) -> None:
+def test_the_app_is_known_before_its_flags_are(argv: list[str], app: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAPPORT_STORAGE", str(tmp_path))
     assert chosen_app(argv) == app
+
+
+def test_where_a_dialogue_model_was_trained_the_companion_is_served(tmp_path: Path) -> None:
+    here = ["--storage", str(tmp_path)]
+    assert chosen_app(here) == "ser"
+    storage.write_json(str(tmp_path / "models" / "emosds" / "mine" / "config.json"), {"kind": "emosds"})
+    assert chosen_app(here) == chosen_app([f"--storage={tmp_path}", "--port", "1"]) == "companion"
+    assert chosen_app([*here, "--model", "somewhere"]) == chosen_app([*here, "--app", "ser"]) == "ser"
+    assert load_config(config_kind("companion"), here).app == "companion"
+
+
+def test_the_companion_leaves_out_what_was_not_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    app = plugins.load("serve_apps", "companion")
+    with pytest.raises(RapportError, match=r"train_ser(.|\n)*train_emosds(.|\n)*train_listener(.|\n)*train_coe"):
+        app.check_args(app.Args(), str(tmp_path))
+    model = tmp_path / "models" / "ser" / "mine"
+    storage.write_json(str(model / "config.json"), {"kind": "ser"})
+    args = app.check_args(app.Args(conversations=app.ConversationPart(model="off")), str(tmp_path))
+    assert (args.emotion.model, args.dialogue.model, args.head_motion.model) == (str(model), "off", "off")
+    told = capsys.readouterr().err
+    assert "served without dialogue" in told
+    assert "--dialogue.model" in told
+    assert "conversations" not in told, "what is left out on purpose is not missed"
+    with pytest.raises(RapportError, match=r"--head-motion\.model .*absent"):
+        app.check_args(app.Args(head_motion=app.HeadMotionPart(model=str(tmp_path / "absent"))), str(tmp_path))
 
 
 def test_an_app_that_does_not_exist_is_named() -> None:

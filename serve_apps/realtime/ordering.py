@@ -1,0 +1,85 @@
+"""What reply a client asks for: which message it answers, in which voice, how long, and whether this server can."""
+
+import numpy as np
+
+from rapport.models.emosds.config import GenerationConfig
+from rapport.models.emosds.dialogue import Question
+from rapport.serve_apps.realtime.answering import Order
+from rapport.serve_apps.realtime.client_events import ResponseOptions
+from rapport.serve_apps.realtime.conversation import Conversation, Item
+from rapport.serve_apps.realtime.errors import ProtocolError
+from rapport.serve_apps.realtime.latencies import TurnClock
+from rapport.serve_apps.realtime.parts import Facts
+from rapport.serve_apps.realtime.session_config import RATE_HZ, SessionConfig
+from rapport.serve_apps.realtime.settings import RealtimeSettings
+
+_SHORTEST_ANSWER = 16  # an answer of fewer tokens could not hold its four fields
+
+
+class Ordering:
+    """Makes orders for one conversation."""
+
+    def __init__(self, facts: Facts, settings: RealtimeSettings, conversation: Conversation) -> None:
+        self._facts, self._settings, self._conversation = facts, settings, conversation
+
+    def check(self, config: SessionConfig) -> None:
+        """Nothing, if this server can do what these settings want. Raises ProtocolError otherwise."""
+        self._check_output("audio" in config.output_modalities, config.audio.output.voice, "session")
+
+    def asked(self) -> Item:
+        """The message that is to be answered. Raises ProtocolError when there is none that can be."""
+        if not self._facts.replies:
+            lack = "hears and does not reply" if self._facts.dialogue else "is not there"
+            message = f"nobody answers here: the dialogue model {lack}; serve one of stage 3 with --dialogue.model"
+            raise ProtocolError(message, code="model_does_not_reply")
+        item = self._conversation.last_of("user")
+        if item is None or len(item.pcm) < RATE_HZ // 5:
+            lack = "there is none" if item is None else f"{item.id[:100]!r} holds no recording of 0.1 s or more"
+            raise ProtocolError(f"the model answers the last message of the user, which must be speech: {lack}", code="no_speech")
+        return item
+
+    def order(
+        self,
+        item: Item,
+        samples: np.ndarray,
+        options: ResponseOptions,
+        config: SessionConfig,
+        clock: TurnClock,
+        heard_ms: tuple[int, int],
+        *,
+        transcribes: bool,
+    ) -> Order:
+        """The order of an answer to speech [S], 16 kHz. Raises ProtocolError for what this server cannot do."""
+        assert self._facts.dialogue is not None
+        speaks = "audio" in (options.output_modalities or config.output_modalities)
+        voice = options.audio.output.voice or config.audio.output.voice
+        self._check_output(speaks, voice, "response")
+        most = config.max_output_tokens if options.max_output_tokens is None else options.max_output_tokens
+        tokens = self._settings.max_answer_tokens if most == "inf" else min(self._settings.max_answer_tokens, most)
+        generation = GenerationConfig(constrained=True, max_new_tokens=max(_SHORTEST_ANSWER, tokens))
+        history = self._conversation.history(item, self._facts.dialogue.history_turns)
+        return Order(
+            item=item,
+            question=Question(samples, history, generation=generation),
+            speaks=speaks,
+            voice=voice,
+            speed=config.audio.output.speed,
+            strength=self._settings.emotion_strength,
+            timeout_s=self._settings.answer_timeout_s,
+            clock=clock,
+            heard_ms=heard_ms,
+            transcribes=transcribes,
+            in_conversation=options.conversation == "auto",
+            max_output_tokens=most,
+            metadata=options.metadata or {},
+        )
+
+    def _check_output(self, speaks: bool, voice: str, where: str) -> None:
+        if not speaks:
+            return
+        voices = self._facts.voices
+        if not voices:
+            raise ProtocolError('this server has no voice: set output_modalities to ["text"]', param=f"{where}.output_modalities")
+        if voice not in voices:
+            message = f"there is no voice {voice!r}: there are {', '.join(voices)}"
+            raise ProtocolError(message, code="voice_not_found", param=f"{where}.audio.output.voice")
