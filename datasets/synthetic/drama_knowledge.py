@@ -49,9 +49,11 @@ def _fact(corpus: str, names: Sequence[str], rng: np.random.Generator) -> str:
         return f"{name}: {one(world.EVENTS[event])} The last event is {event_of(beat)}."
     if kind == 2:
         return f"{name}: {one(world.TEMPERAMENTS[temperament]).format(job=one(world.JOBS))}. {trait_of(name, beat)}."
+    # What follows from what stands in the order in which it is reasoned: a small model that read it in another does not find the way.
     if kind == 3:
-        return meaning_of(beat)
-    return feeling_of(name, beat, label_of(corpus, temperament, scene, event))
+        return f"{seen_in(name, beat)} {meaning_of(beat)}"
+    label = label_of(corpus, temperament, scene, event)
+    return f"{meaning_of(beat)} {feeling_of(name, beat, label)} <{label}>"
 
 
 def _cast(names: Sequence[str], rng: np.random.Generator) -> str:
