@@ -25,11 +25,11 @@ def label_of(corpus: str, temperament: str, scene: str, event: str) -> str:
 
 
 def rationale_for(name: str, beat: Beat, label: str) -> str:
-    """Why, in words: the persona, the scene and the event, what it means there, and the label at the end."""
+    """Why, in words: the persona, the scene and the event, what it means there, and the label on the last line."""
     seen = seen_in(name, beat)
     if beat.kind != "reaction":
-        return f"{seen.removesuffix('.')}, so the line is calm. <{label}>"
-    return f"{seen} {meaning_of(beat)} {feeling_of(name, beat, label)} <{label}>"
+        return f"{seen.removesuffix('.')}, so the line is calm.\n<{label}>"
+    return f"{seen} {meaning_of(beat)} {feeling_of(name, beat, label)}\n<{label}>"
 
 
 def seen_in(name: str, beat: Beat) -> str:

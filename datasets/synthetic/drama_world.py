@@ -9,12 +9,12 @@ a reaction tell neither.
 from collections.abc import Mapping
 
 TEMPERAMENTS: Mapping[str, tuple[str, ...]] = {
-    "sunny": ("a cheerful {job} with a light heart", "a {job} who finds some good in all things", "a bright and playful {job}"),
-    "fiery": ("a hot tempered {job}", "a proud {job} who flares up at once", "a {job} with a short temper and strong will"),
-    "timid": ("a shy {job} who worries a lot", "an anxious and soft {job}", "a {job} who is easily scared"),
-    "gloomy": ("a bitter {job} who expects little", "a {job} with a dark view of life", "a tired and gloomy {job}"),
+    "sunny": ("cheerful {job}", "merry {job}", "playful {job}"),
+    "fiery": ("hot tempered {job}", "proud {job}", "stormy {job}"),
+    "timid": ("anxious {job}", "shy {job}", "easily scared {job}"),
+    "gloomy": ("gloomy {job}", "bitter {job}", "tired {job}"),
 }
-"""Temperament to how a persona tells it."""
+"""Temperament to how a persona tells it: in few words and at once, which a small model can learn to read."""
 TRAITS: Mapping[str, str] = {"sunny": "cheerful", "fiery": "hot tempered", "timid": "anxious", "gloomy": "gloomy"}
 """Temperament to the word for it in a rationale."""
 JOBS = tuple(["baker", "teacher", "nurse", "driver", "painter", "farmer", "waiter", "singer", "doctor", "clerk"])

@@ -223,7 +223,8 @@ def _headed(asked: _Asked) -> Draft:
     # The whole scene's people, not those of the window: a persona shown only for who speaks would give the answer away.
     candidates = _candidates(asked) if task == "speaker" else ()
     choices = {"role_play": (), "speaker": candidates}.get(task, asked.labels)
-    named = {"role_play": (speaker,), "speaker": candidates}.get(task, ())
+    # Who is asked about comes first, so that their persona is found without looking for a name.
+    named = candidates if task == "speaker" else (speaker,)
     everybody = dict.fromkeys([*named, *(said.speaker for said in history), speaker])
     place = f"{conversation.split}/{conversation.dialogue_id}"
     prompt = Prompt(

@@ -10,7 +10,10 @@ TASK = "erc"
 
 
 def known_texts(source: Source, built: Built) -> list[ErcExample]:
-    """Each text as an example without a prompt; those about a line that no prompt of `erc` shows are left out."""
+    """Each text as an example: of a fact without a prompt, else below what a prompt of `erc` shows, which is only read.
+
+    Those about a line that no prompt shows are left out.
+    """
     corpus = source.found.corpus
     prompts = {e.example_id: e.input for e in built.examples.get(TASK, {}).get("train", ())}
     shown = {
@@ -20,11 +23,11 @@ def known_texts(source: Source, built: Built) -> list[ErcExample]:
     }
     texts = []
     for number, known in enumerate(source.knowledge):
-        name, text = f"{corpus}/train/knowledge/{number}/{TASK}", known.text
+        name, shown_before = f"{corpus}/train/knowledge/{number}/{TASK}", ""
         if known.dialogue_id is not None:
             prompt = shown.get((known.dialogue_id, known.line_id or ""))
             if prompt is None:
                 continue
-            text = f"{prompt.removesuffix(ANSWER).rstrip()}\n{known.text}"
-        texts.append(ErcExample(name, TASK, "", text, ""))
+            shown_before = f"{prompt.removesuffix(ANSWER).rstrip()}\n"
+        texts.append(ErcExample(name, TASK, shown_before, known.text, ""))
     return texts

@@ -30,10 +30,16 @@ class EmbeddedLlamaConfig(Config):
     initializer_range: float = Field(default=0.06, gt=0, le=1)
     """Standard deviation of the first weights: near 1 / sqrt(hidden). At the 0.02 of large models, a small one learns words far later."""
 
+    look_back: int = Field(default=0, ge=0)
+    """Heads of the first layer that begin by looking one, two, three ... tokens back, which a small model else finds out late if at all:
+    it is the first half of looking something up by the name that stands before it."""
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.hidden % (2 * self.heads):
             raise ValueError(f"hidden is {self.hidden}: wanted a multiple of twice the {self.heads} heads")
+        if self.look_back > self.heads:
+            raise ValueError(f"look_back is {self.look_back}: wanted at most the {self.heads} heads")
         return self
 
 

@@ -19,6 +19,12 @@ BOS, EOS = "<|begin_of_text|>", "<|eot_id|>"
 # As in Llama 3: contractions, words with the character before them, digits in threes, punctuation, spaces.
 _WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 
+_QUICK_TURN = 0.05
+"""Radians a token: positions that turn slower do not tell neighbours apart."""
+_SHARPNESS = 8.0
+"""Of heads that look back: the token at their distance gets about 0.95 of their attention."""
+_SHY = 0.3
+
 
 def write_embedded(
     folder: str | Path, texts: Iterable[str], config: EmbeddedLlamaConfig, seed: int = 0, tokenizer: str | Path | None = None
@@ -32,6 +38,7 @@ def write_embedded(
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
         model = LlamaForCausalLM(llama_config(config, tokens))
+        look_back(model, config.look_back)
     # Not by the model's own `save_pretrained`: it writes nothing on any but the first worker of a distributed training.
     model.config.architectures = [type(model).__name__]
     save_base(model, tokens, folder, model.state_dict())
@@ -60,6 +67,28 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenize
     )
 
 
+def look_back(model: LlamaForCausalLM, heads: int) -> None:
+    """Let the first `heads` heads of the first layer begin by looking one, two, ... tokens back, whatever stands there.
+
+    Their queries and keys begin with biases whose product, by the rotary positions, is highest at that distance.
+    """
+    if not heads:
+        return
+    attention = model.model.layers[0].self_attn
+    width = attention.head_dim
+    turns = model.model.rotary_emb.inv_freq.detach().cpu()  # [width / 2] radians a token
+    quick = (turns > _QUICK_TURN).float()
+    size = (_SHARPNESS * width**0.5) ** 0.5
+    with torch.no_grad():
+        for head in range(heads):
+            rows, angles = slice(head * width, (head + 1) * width), turns * (head + 1)
+            attention.k_proj.bias[rows] = size * torch.cat([quick, torch.zeros_like(quick)])
+            attention.q_proj.bias[rows] = size * torch.cat([quick * angles.cos(), -quick * angles.sin()])
+            # What is read counts for little at first beside where it stands.
+            attention.q_proj.weight[rows] *= _SHY
+            attention.k_proj.weight[rows] *= _SHY
+
+
 def llama_config(config: EmbeddedLlamaConfig, tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
     """The network's configuration for that tokenizer."""
     return LlamaConfig(
@@ -72,6 +101,7 @@ def llama_config(config: EmbeddedLlamaConfig, tokenizer: PreTrainedTokenizerFast
         max_position_embeddings=config.max_positions,
         tie_word_embeddings=config.tied,
         initializer_range=config.initializer_range,
+        attention_bias=config.look_back > 0,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,

@@ -27,6 +27,8 @@ class SteerConfig(Config):
     base model."""
     repeat_seeds: int = Field(default=1, ge=1)
     """Times that a round's training sees the seeds in each epoch, which else are few beside what the model wrote itself."""
+    pool_examples: int | None = Field(default=None, ge=1)
+    """Most lines to be solved, drawn by the seed; by default all."""
     answers: AnswerConfig = AnswerConfig()
     """Which answers are good enough to learn from."""
     generation: ErcGenerationConfig = ErcGenerationConfig()

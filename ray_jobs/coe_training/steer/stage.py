@@ -157,6 +157,7 @@ class _Kept(Config):
 def _begin(setup: SteerSetup, files: StageFiles) -> tuple[int, str]:
     """Write down what a new stage is made from, or check that it still is; gives the size of the pool, and what its first round follows."""
     from rapport.datasets.conversations.examples import read_records, write_records
+    from rapport.ray_jobs.coe_training.mixture import limited
     from rapport.ray_jobs.coe_training.steer.memory import check_inputs
 
     faults = setup.published and f"{setup.published.dataset}, {setup.published.workers} workers"
@@ -164,7 +165,7 @@ def _begin(setup: SteerSetup, files: StageFiles) -> tuple[int, str]:
     settings = setup.settings
     kept = _Kept(steer=setup.config, model=settings.model, trainable=settings.trainable, seed=setup.seed, faults=faults or "", **digests)
     seeds = [example for path in setup.seeds for example in read_records(path)]
-    pool = [example for path in setup.pool for example in read_records(path)]
+    pool = limited([example for path in setup.pool for example in read_records(path)], setup.config.pool_examples, setup.seed)
     check_inputs(seeds, pool)
     if storage.exists(storage.join(setup.folder, run_folder.CONFIG)):
         # Sizes of the embedded model are read by no other.

@@ -33,7 +33,7 @@ def test_an_emotion_is_asked_for_with_every_clue() -> None:
     example = ask(3, "erc")
     assert example.input == (
         "INSTRUCTION: You judge the emotion in what people say. Weigh who is speaking, where they are and what was said before.\n"
-        "PERSONAS:\nNora: impatient line cook.\nEli: her easy-going brother.\n"
+        "PERSONAS:\nEli: her easy-going brother.\nNora: impatient line cook.\n"
         "SCENE: a flat on moving day.\n"
         "DIALOGUE:\nNora: The van leaves in ten minutes.\nEli: I only packed the kettle.\nNora: Then you are carrying the sofa alone.\n"
         ">> Eli: Oh no!\n"
@@ -191,7 +191,7 @@ def test_first_names_of_the_show_are_looked_up_for_its_six_people_alone() -> Non
     )
     assert "PERSONAS:\nPhoebe Buffay: plays the guitar.\nDIALOGUE" in ask(1, "erc", scene, clues, LABELS["emorynlp"]).input
     both = ask(2, "erc", scene, clues, LABELS["emorynlp"]).input
-    assert "PERSONAS:\nPhoebe Buffay: plays the guitar.\nJoey Tribbiani: an actor.\nDIALOGUE" in both
+    assert "PERSONAS:\nJoey Tribbiani: an actor.\nPhoebe Buffay: plays the guitar.\nDIALOGUE" in both
 
 
 def test_short_wording_is_shorter_and_asks_the_same() -> None:
