@@ -12,6 +12,7 @@ from ray.train.v2.api.config import CheckpointConfig, FailureConfig, LoggingConf
 from ray.train.v2.torch.torch_trainer import TorchTrainer
 
 from rapport.ray_jobs.training_runs.config import WorkersConfig
+from rapport.ray_jobs.training_runs.network import NodeNetwork
 from rapport.ray_jobs.training_runs.run_folder import CHECKPOINTS
 
 
@@ -48,6 +49,7 @@ def make_trainer(
     kind = LocalTrainer if own else TorchTrainer
     return kind(
         work,
+        torch_config=NodeNetwork(),
         train_loop_config={**setup, "threads": min(cpus, max(1, (os.cpu_count() or 1) // workers.count))},
         scaling_config=ScalingConfig(
             num_workers=workers.count, use_gpu=use_gpu, resources_per_worker={"CPU": cpus, **({"GPU": 1} if use_gpu else {})}
