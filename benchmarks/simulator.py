@@ -1,7 +1,7 @@
 """What dialogues cost: many at a time, lazy and cached, beside one at a time with every call made; and what learning in them costs.
 
     python benchmarks/simulator.py
-    python benchmarks/simulator.py --part learners --sessions 32 --json simulator.json
+    python benchmarks/simulator.py --part learners --sessions 16 --json simulator.json
 
 Three parts. Contenders take turns, figures are medians over turns, and dialogues must go the same way whoever holds them.
 
@@ -96,7 +96,7 @@ class Repertoire:
         lines = {item.name: [(text, voice) for voice in VOICES for text in task.patterns.utterances(item)] for item in self.items}
         asked = [SpeechRequest(text, voice, RATE_HZ) for said in lines.values() for text, voice in said]
         spoken = iter(services.voice.batch(asked))
-        self.speech = {name: [np.asarray(next(spoken)) for _ in said] for name, said in lines.items()}
+        self.speech = {name: [_lasting(next(spoken)) for _ in said] for name, said in lines.items()}
         self.size = len(asked)
 
     def answer(self, info: Mapping[str, Any]) -> np.ndarray:
@@ -320,7 +320,7 @@ class School:
 
         register_env(self.task.name, create)
         context = {"task": self.task.name, "sessions": self.learning.sessions, "threads": self.learning.threads}
-        algorithm = build(Plan(self._with_masked_rows(), self.policy, self.layout, self.task.name, context, seed=0))
+        algorithm = build(Plan(self.learning, self.policy, self.layout, self.task.name, context, seed=0))
         iterations = count()
 
         def learn(turns: int) -> int:
@@ -332,12 +332,6 @@ class School:
             return held
 
         return learn
-
-    def _with_masked_rows(self) -> Any:
-        """Settings with minibatches so much larger as RLlib adds rows, one for each episode, which no loss counts."""
-        ppo = self.learning.ppo
-        rows = ppo.minibatch_size + ppo.minibatch_size // self.task.max_step
-        return self.learning.model_copy(update={"ppo": ppo.model_copy(update={"minibatch_size": rows})})
 
     def peer(self) -> Callable[[int], int]:
         """Learns for at least so many turns, and tells how many they were."""
@@ -438,6 +432,13 @@ def _hearing(speech: np.ndarray) -> HearingRequest:
     return HearingRequest(speech, RATE_HZ)
 
 
+def _lasting(speech: Result) -> np.ndarray:
+    """Speech as bodies give it: remembered, and not to be written to."""
+    samples = np.array(speech)
+    samples.setflags(write=False)
+    return samples
+
+
 def _turn(info: Mapping[str, Any]) -> str:
     return f"{info['seed']} {info['talk_step']}"
 
@@ -498,7 +499,7 @@ def _set_threads(threads: int) -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", choices=["all", "engines", "fakes", "learners"], default="all", help="what to measure")
-    parser.add_argument("--sessions", type=int, default=16, help="dialogues side by side")
+    parser.add_argument("--sessions", type=int, default=32, help="dialogues side by side")
     parser.add_argument("--turns", type=int, default=8000, help="turns of many sessions from empty and warm caches: those of a training")
     parser.add_argument("--faithful-turns", type=int, default=40, help="turns of the one session")
     parser.add_argument("--new-turns", type=int, default=64, help="turns in which no utterance is like another")

@@ -13,13 +13,13 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
-from hashlib import blake2b
+from dataclasses import asdict, dataclass
 from typing import Generic, TypeVar
 
 import numpy as np
 
 from rapport.core import storage
+from rapport.simulator.request_keys import RequestKeys
 from rapport.simulator.requests import KINDS, Failure, Request, Result, Service, Services
 
 R = TypeVar("R", bound=Request)
@@ -64,7 +64,7 @@ class Cached(Generic[R]):
         self._room = int(memory_mib * 2**20)
         self._folder = folder
         self._turn = threading.Lock()
-        self._unread = unread_by(service)
+        self._keys = RequestKeys(unread_by(service))
 
     @property
     def version(self) -> str:
@@ -104,17 +104,7 @@ class Cached(Generic[R]):
 
     def key(self, request: R) -> str:
         """32 hex digits that stand for a request to this version of the service."""
-        digest = blake2b(f"{KINDS[type(request)]}\0{self.version}".encode(), digest_size=16)
-        for field in fields(request):
-            value = getattr(request, field.name)
-            if field.name in self._unread:
-                continue
-            if isinstance(value, np.ndarray):
-                digest.update(f"\0{value.dtype.str}{value.shape}\0".encode())
-                digest.update(np.ascontiguousarray(value).data)
-            else:
-                digest.update(f"\0{value!r}".encode())
-        return digest.hexdigest()
+        return self._keys.key(request, self.version)
 
     def _recall(self, key: str) -> Result | None:
         with self._turn:

@@ -13,6 +13,7 @@ from rapport.core.errors import RapportError
 from rapport.models.backends.image.diffusers import DiffusionPictures
 from rapport.models.backends.pictures import DiffusersConfig, load_pictures
 from rapport.simulator.requests import Failure, PictureRequest
+from tests.models.backends.image.tiny import write_diffusion
 
 needs_diffusers = pytest.mark.skipif(find_spec("diffusers") is None, reason="diffusers is not installed")
 
@@ -23,63 +24,8 @@ def request(prompt: str = "an apple", index: int | None = 0, side: int = 16) -> 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny Stable Diffusion XL with random weights, and a LoRA for it in `lora`."""
     pytest.importorskip("diffusers")
-    import torch
-    from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
-    from diffusers.utils import convert_state_dict_to_diffusers
-    from peft import LoraConfig
-    from peft.utils import get_peft_model_state_dict
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
-
-    root = tmp_path_factory.mktemp("diffusion")
-    torch.manual_seed(0)
-    unet: Any = UNet2DConditionModel(
-        block_out_channels=(8, 16),
-        layers_per_block=1,
-        sample_size=8,
-        in_channels=4,
-        out_channels=4,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        attention_head_dim=(2, 4),
-        use_linear_projection=True,
-        addition_embed_type="text_time",
-        addition_time_embed_dim=8,
-        transformer_layers_per_block=(1, 1),
-        projection_class_embeddings_input_dim=6 * 8 + 16,
-        cross_attention_dim=32,
-        norm_num_groups=4,
-    )
-    autoencoder = AutoencoderKL(
-        block_out_channels=(8, 16),
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-        latent_channels=4,
-        sample_size=16,
-        norm_num_groups=4,
-    )
-    pieces = ["<|startoftext|>", "<|endoftext|>", *"abcdefghijklmnopqrstuvwxyz", *(f"{c}</w>" for c in "abcdefghijklmnopqrstuvwxyz")]
-    words = CLIPTextConfig(
-        hidden_size=16,
-        projection_dim=16,
-        intermediate_size=24,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        vocab_size=len(pieces),
-        max_position_embeddings=77,
-        bos_token_id=0,
-        eos_token_id=1,
-    )
-    tokenizer = CLIPTokenizer(vocab={piece: number for number, piece in enumerate(pieces)}, merges=[], model_max_length=77)
-    parts: dict[str, Any] = {"tokenizer": tokenizer, "tokenizer_2": tokenizer}
-    parts |= {"text_encoder": CLIPTextModel(words), "text_encoder_2": CLIPTextModelWithProjection(words)}
-    pipeline: Any = StableDiffusionXLPipeline(vae=autoencoder, unet=unet, scheduler=EulerDiscreteScheduler(), **parts)
-    pipeline.save_pretrained(root / "sdxl")
-    unet.add_adapter(LoraConfig(r=2, target_modules=["to_q", "to_v"], init_lora_weights=False))
-    lora = convert_state_dict_to_diffusers(get_peft_model_state_dict(unet))
-    StableDiffusionXLPipeline.save_lora_weights(root / "lora", unet_lora_layers=lora)
-    return root
+    return write_diffusion(tmp_path_factory.mktemp("diffusion"))
 
 
 def load(folder: Path, lora: str = "", **settings: Any) -> DiffusionPictures:

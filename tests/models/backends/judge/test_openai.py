@@ -1,11 +1,7 @@
 """A judge behind an endpoint, here a stand-in on this computer: what it is asked, and what becomes of its troubles."""
 
-import json
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,24 +12,9 @@ from rapport.models.backends.judge.openai import OpenAiJudge
 from rapport.models.backends.judges import OpenAiJudgeConfig, load_judge
 from rapport.simulator.requests import Failure
 from tests.models.backends.judge.asked import asked
+from tests.models.backends.judge.endpoint import Answer, Endpoint, open_endpoint, said
 
 KEY = "sk-a-key-that-nobody-may-see"
-Answer = tuple[int, dict[str, Any]]
-
-
-@dataclass
-class Endpoint:
-    """The stand-in: what it was asked, and how it answers."""
-
-    url: str = ""
-    asked: list[dict[str, Any]] = field(default_factory=list)
-    keys: list[str | None] = field(default_factory=list)
-    answer: Callable[[dict[str, Any]], Answer] = lambda question: (200, said(question["messages"][1]["content"]))
-
-
-def said(text: str | None) -> dict[str, Any]:
-    message = {"role": "assistant", "content": text}
-    return {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [{"index": 0, "message": message}]}
 
 
 def refused(status: int, message: str) -> Answer:
@@ -42,34 +23,11 @@ def refused(status: int, message: str) -> Answer:
 
 @pytest.fixture
 def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
-    found = Endpoint()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            question = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            found.asked.append(question)
-            found.keys.append(self.headers["Authorization"])
-            status, body = found.answer(question)
-            data = json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
     # The client waits half a second before it asks again.
     monkeypatch.setattr("openai._base_client.BaseClient._calculate_retry_timeout", lambda *args, **kwargs: 0.0)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        found.url = f"http://127.0.0.1:{server.server_port}/v1"
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with open_endpoint() as found:
         yield found
-        server.shutdown()
-        thread.join()
 
 
 def judge(endpoint: Endpoint, **settings: Any) -> OpenAiJudge:
