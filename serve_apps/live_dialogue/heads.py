@@ -46,6 +46,7 @@ class Heads:
         self._engine = MotionEngine(find_model(model, "listener"), MotionSettings.model_validate(settings).stream, meter())
         self._engine.warm_up()
         self._following: dict[str, Any] = {}
+        self._heard_s: dict[str, float] = {}
 
     async def motion(self, samples: np.ndarray, rate_hz: float | None, seed: int | None) -> list[PoseFrame]:
         """As `MotionService.motion`."""
@@ -60,19 +61,21 @@ class Heads:
         pool = self._engine.sessions()
         with pool.place():
             session = await pool.open(Start.model_validate({"type": "start", **start}))
-            self._following[name] = session
+            self._following[name], self._heard_s[name] = session, pool.clock()
             try:
                 yield session.mover.poses_at.rate_hz
                 async with aclosing(_until(session.messages(), session.ended)) as messages:
                     async for message in messages:
+                        # To read what is told here is no sign of life: a front that is lost reads on for ever.
+                        if pool.clock() - self._heard_s[name] > pool.settings.gone_after_s:
+                            raise ApiError(408, f"nothing was heard of a voice for {pool.settings.gone_after_s:g} s (gone_after_s)")
                         frames = [PoseFrame(**frame) for frame in message.get("frames", ())]
                         if frames:
                             # Whoever asks has them as soon as they are given: nothing is unread in between.
                             session.acknowledge(frames[-1].time_s, pool.clock())
                             yield frames
             finally:
-                if self._following.get(name) is session:
-                    del self._following[name]
+                del self._following[name], self._heard_s[name]
                 pool.close(session)
 
     async def hear(self, name: str, pcm: bytes) -> bool:
@@ -81,6 +84,7 @@ class Heads:
         if session is None:
             return False
         pool = self._engine.sessions()
+        self._heard_s[name] = pool.clock()
         if pcm:
             session.hear(pcm, pool.clock())
         else:

@@ -107,7 +107,7 @@ class Replies:
             if self._task is not None:
                 self._task.cancel()
             if response.order.transcribes and not response.transcribed:
-                self._words.begin(response.order.item, config, answered=False)
+                self._words.begin(response.order.item, config, answered=False, begun=True)
         if cut and self._conversation.holds(response.item.id):
             response.item.truncate(played)
             self._emit(ItemTruncated(item_id=response.item.id, audio_end_ms=milliseconds(played)))

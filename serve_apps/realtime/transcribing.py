@@ -42,8 +42,11 @@ class Transcribing:
         """Whether an answer of the dialogue model is to tell the words of a turn."""
         return self.who(config) == self._facts.dialogue_id and item.id not in self._begun and not item.words
 
-    def begin(self, item: Item, config: SessionConfig, *, answered: bool) -> None:
-        """Write down a turn, unless the dialogue model does so while it answers."""
+    def begin(self, item: Item, config: SessionConfig, *, answered: bool, begun: bool = False) -> None:
+        """Write down a turn, unless the dialogue model does so while it answers.
+
+        Of one that it has `begun` and not ended, the words have been told in part, and are told now as a whole.
+        """
         who = self.who(config)
         if who is None or (answered and who == self._facts.dialogue_id):
             return
@@ -51,7 +54,7 @@ class Transcribing:
             self._fail(item, "too many turns wait to be written down", "server_busy")
             return
         self._begun.add(item.id)
-        task = asyncio.create_task(self._write(item, who))
+        task = asyncio.create_task(self._write(item, who, in_parts=not begun))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(lambda _: self._begun.discard(item.id))
@@ -61,15 +64,15 @@ class Transcribing:
         for task in self._tasks:
             task.cancel()
 
-    async def _write(self, item: Item, who: str) -> None:
+    async def _write(self, item: Item, who: str, in_parts: bool) -> None:
         samples = resample(from_pcm16(item.pcm), RATE_HZ, SAMPLE_RATE_HZ)
         try:
             if who == self._facts.transcriber_id:
                 words = await asyncio.wait_for(self._parts.transcribe(samples), self._settings.answer_timeout_s)
-                if words:
+                if words and in_parts:
                     self._emit(TranscriptionDelta(item_id=item.id, delta=words))
             else:
-                words = await self._by_model(item, Question(samples, replies=False))
+                words = await self._by_model(item, Question(samples, replies=False), in_parts)
         except (RapportError, ApiError) as error:
             self._fail(item, str(error), "cannot_transcribe")
         except TimeoutError:
@@ -82,10 +85,10 @@ class Transcribing:
             usage = {"type": "duration", "seconds": round(seconds_of(item.pcm), 3)}
             self._emit(TranscriptionCompleted(item_id=item.id, transcript=words, usage=usage))
 
-    async def _by_model(self, item: Item, question: Question) -> str:
+    async def _by_model(self, item: Item, question: Question, in_parts: bool) -> str:
         async with aclosing(self._parts.answer(question)) as pieces:
             while not isinstance(piece := await asyncio.wait_for(anext(pieces), self._settings.answer_timeout_s), Reply):
-                if piece.field == "transcript":
+                if piece.field == "transcript" and in_parts:
                     self._emit(TranscriptionDelta(item_id=item.id, delta=piece.text))
         item.emotion = piece.answer.user_emotion or item.emotion
         return piece.answer.transcript or ""

@@ -40,10 +40,12 @@ class DialogueModel:
 
     async def reply(self, question: Question) -> Reply:
         """As `DialogueService.reply`."""
-        async for item in self.stream(question):
-            if isinstance(item, Reply):
-                return item
-        raise RuntimeError("the engine ended without an answer")
+        reply: Reply | None = None
+        async for item in self.stream(question):  # to its end: Serve complains of a batch that is left at its last item
+            reply = item if isinstance(item, Reply) else reply
+        if reply is None:
+            raise RuntimeError("the engine ended without an answer")
+        return reply
 
     async def stream(self, question: Question) -> AsyncGenerator[Piece | Reply]:
         """As `DialogueService.stream`."""

@@ -312,6 +312,15 @@ def test_the_dashboard_shows_what_is_collected(url: str, said: bytes) -> None:
     assert not asked - exported
 
 
+def test_the_key_is_in_no_log(url: str) -> None:
+    import ray
+
+    logs = Path(ray._private.worker._global_node.get_logs_dir_path())  # type: ignore[attr-defined, union-attr]
+    written = [file for file in logs.rglob("*") if file.is_file()]
+    assert any("serve" in file.parts for file in written)
+    assert not [file.name for file in written if KEY.encode() in file.read_bytes()]
+
+
 def test_a_session_outlives_the_copies_that_worked_for_it(url: str, said: bytes) -> None:
     """Last, because what is killed here takes its time to be there again."""
     import ray
