@@ -165,8 +165,9 @@ def _begin(setup: SteerSetup, files: StageFiles) -> tuple[int, str]:
     settings = setup.settings
     kept = _Kept(steer=setup.config, model=settings.model, trainable=settings.trainable, seed=setup.seed, faults=faults or "", **digests)
     seeds = [example for path in setup.seeds for example in read_records(path)]
-    pool = limited([example for path in setup.pool for example in read_records(path)], setup.config.pool_examples, setup.seed)
+    pool = [example for path in setup.pool for example in read_records(path)]
     check_inputs(seeds, pool)
+    pool = limited(pool, setup.config.pool_examples, setup.seed)
     if storage.exists(storage.join(setup.folder, run_folder.CONFIG)):
         # Sizes of the embedded model are read by no other.
         free = _FREE if settings.model.is_embedded else (*_FREE, "model.embedded.")

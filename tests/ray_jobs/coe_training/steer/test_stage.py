@@ -68,6 +68,15 @@ def test_a_solved_pool_is_an_empty_file(whole: tuple[ToyStage, dict[str, Any]]) 
     assert result["model"] == str(toy.folder / "models/round_03")
 
 
+def test_a_smaller_pool_is_drawn_by_the_seed(tmp_path: Path) -> None:
+    toys = [ToyStage(tmp_path / name, pool_examples=5, rounds=1) for name in ("one", "two")]
+    sizes = [[record["asked"] for record in run(toy)["rounds"]] for toy in toys]
+    assert sizes[0][0] == 5
+    first, second = ([row["example_id"] for row in toy.rows("pool", 0)] for toy in toys)
+    assert first == second
+    assert set(first) < {e.example_id for e in toys[0].pool}
+
+
 def test_no_line_of_another_side_gets_into_the_memory(whole: tuple[ToyStage, dict[str, Any]]) -> None:
     """Acceptance test (h) of the specification."""
     toy, result = whole
