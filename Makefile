@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export RAY_ENABLE_UV_RUN_RUNTIME_ENV := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart emosds listener coe test check serve bench setup
+.PHONY: help quickstart emosds listener coe agent test check serve bench setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,11 @@ coe: $(SYNCED) ## emotions in conversations from nothing: conversations -> examp
 	job build_coe --config made-meld; \
 	job train_coe --config embedded; \
 	job evaluate_coe
+
+agent: $(SYNCED) ## an agent that learns to speak from nothing: data -> body -> dialogues -> evaluation; STORAGE=folder for its outputs
+	@set -e; $(JOB); \
+	job train_agent --config cafe --name cafe; \
+	job evaluate_agent --model cafe
 
 test: $(SYNCED) ## every test, on CPU, without network; ARGS="-k storage" picks some
 	@$(PY) -m pytest $(ARGS)
