@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export RAY_ENABLE_UV_RUN_RUNTIME_ENV := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart emosds listener coe agent test check serve bench setup
+.PHONY: help quickstart emosds listener coe agent test rehearsal check serve bench setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ agent: $(SYNCED) ## an agent that learns to speak from nothing: data -> body -> 
 
 test: $(SYNCED) ## every test, on CPU, without network; ARGS="-k storage" picks some
 	@$(PY) -m pytest $(ARGS)
+
+rehearsal: $(SYNCED) ## ray up, jobs, ray down on three hosts made on this computer: Linux, as root, minutes
+	@$(PY) -m pytest tests/rehearsal -m rehearsal -s $(ARGS)
 
 check: $(SYNCED) ## linter, formatter and type checker over the whole tree
 	@.venv/bin/ruff check .

@@ -6,7 +6,7 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,12 +44,11 @@ class Cluster:
             "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{PORT}",
         }
 
-    def ray(self, *words: str, timeout_s: float = 300, environment: Mapping[str, str] | None = None) -> str:
+    def ray(self, *words: str, timeout_s: float = 300) -> str:
         """What a command line of Ray prints; it is timed and logged. Raises AssertionError with that when it fails."""
         began = time.monotonic()
-        found = subprocess.run(
-            [str(BIN / "ray"), *words], capture_output=True, text=True, timeout=timeout_s, cwd=ROOT, env={**self.environment, **(environment or {})}
-        )
+        command = [str(BIN / "ray"), *words]
+        found = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, cwd=ROOT, env=self.environment)
         took = time.monotonic() - began
         with self.log.open("a") as log:
             log.write(f"$ ray {' '.join(words)}\n{found.stdout}{found.stderr}\n[{took:.1f} s, status {found.returncode}]\n\n")
@@ -93,14 +92,15 @@ def launch(hosts: Sequence[Host], folder: Path, cpus: int = 1) -> Iterator[Clust
 
 
 def edited(hosts: Sequence[Host], token: Path, storage: Path, cpus: int) -> dict[str, Any]:
-    """clusters/local.yaml with what is marked EDIT filled in, and in place of an installation the one of this computer, which all hosts see."""
+    """clusters/local.yaml with what is marked EDIT filled in; in place of an installation, the one of this computer, which all hosts see."""
     described: dict[str, Any] = yaml.safe_load((ROOT / "clusters" / "local.yaml").read_text())
     described["cluster_name"] = f"rehearsal-{secrets.token_hex(3)}"
     described["provider"] |= {"head_ip": hosts[0].address, "worker_ips": [host.address for host in hosts[1:]]}
     described["auth"] = {"ssh_user": "root", "ssh_private_key": str(hosts[0].key)}
     described |= {"min_workers": len(hosts) - 1, "max_workers": len(hosts) - 1}
     described["file_mounts"]["~/.ray/auth_token"] = str(token)
-    described["file_mounts"] = {there: here if Path(here).is_absolute() else str(ROOT / here) for there, here in described["file_mounts"].items()}
+    # An absolute path stays as it is.
+    described["file_mounts"] = {there: str(ROOT / here) for there, here in described["file_mounts"].items()}
     setup = [command for command in described["setup_commands"] if "uv sync" not in command and "astral.sh" not in command]
     changes = {"$HOME/rapport-environment/.venv/bin": str(BIN), "/mnt/shared/rapport": str(storage)}
     for old, new in changes.items():
@@ -128,9 +128,10 @@ def _forwarded(cluster: Cluster) -> Iterator[None]:
 
 def _wait_for_workers(cluster: Cluster, count: int, patience_s: float = 180) -> None:
     last = ""
+    listing = cluster.hosts[0].ssh(". ~/.rapport_environment && ray list nodes --format json --filter state=ALIVE")
     deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
-        found = subprocess.run(cluster.hosts[0].ssh(". ~/.rapport_environment && ray list nodes --format json --filter state=ALIVE"), capture_output=True, text=True)
+        found = subprocess.run(listing, capture_output=True, text=True)
         last = found.stdout + found.stderr
         if found.returncode == 0 and len(json.loads(found.stdout[found.stdout.index("[") :])) == count + 1:
             return

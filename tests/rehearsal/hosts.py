@@ -92,8 +92,9 @@ def _host(name: str, address: str, folder: Path, key: Path) -> Iterator[Host]:
         (home / ".ssh").mkdir(parents=True)
         (place / "ray").mkdir()
         (home / ".ssh" / "authorized_keys").write_text(key.with_suffix(".pub").read_text())
+        apart = ["unshare", "--uts", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
         server = subprocess.Popen(
-            ["ip", "netns", "exec", name, "unshare", "--uts", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-ec", _init(name, place, key)],
+            ["ip", "netns", "exec", name, *apart, "sh", "-ec", _init(name, place, key)],
             stdout=log.open("wb"),
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -108,7 +109,7 @@ def _init(name: str, place: Path, key: Path) -> str:
     keep = f"{place}/python" if python.is_relative_to(Path.home()) else ""
     seen = [f"mkdir -p {keep}", f"mount --bind {python} {keep}"] if keep else []
     back = [f"mkdir -p {python}", f"mount --bind {place}/python {python}"] if keep else []
-    server = f"exec {shutil.which('sshd')} -D -e -h {key} -o AuthorizedKeysFile=.ssh/authorized_keys -o StrictModes=no -o UsePAM=no -o PidFile=none"
+    settings = "-o AuthorizedKeysFile=.ssh/authorized_keys -o StrictModes=no -o UsePAM=no -o PidFile=none"
     steps = [
         f"hostname {name}",
         f"mkdir -p /run/sshd {RAY}",
@@ -116,7 +117,7 @@ def _init(name: str, place: Path, key: Path) -> str:
         *seen,
         f"mount --bind {place}/home {Path.home()}",
         *back,
-        server,
+        f"exec {shutil.which('sshd')} -D -e -h {key} {settings}",
     ]
     return "; ".join(steps)
 

@@ -14,7 +14,7 @@ import pytest
 from tests.rehearsal.cluster import Cluster, launch
 from tests.rehearsal.hosts import Host, make_hosts, missing
 
-pytestmark = [pytest.mark.rehearsal, pytest.mark.skipif(bool(missing()), reason=missing() or "-")]
+pytestmark = [pytest.mark.rehearsal, pytest.mark.timeout(1800), pytest.mark.skipif(bool(missing()), reason=missing() or "-")]
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +52,9 @@ def pipeline(cluster: Cluster) -> Path:
     assert made["files"] == 6 * 24
     prepared = cluster.job("prepare_corpus", "--config", "ravdess", "--corpus.root", str(corpus))
     assert Path(prepared["folder"]).is_relative_to(cluster.storage)
-    trained = cluster.job(
-        "train_ser", "--config", "quickstart", "--corpora", "ravdess", "--noise", "None", "--augment.noise.p", "0", "--name", "rehearsed", "--workers.count", "2", "--training.epochs", "3"
-    )
+    data = ["--corpora", "ravdess", "--noise", "None", "--augment.noise.p", "0"]
+    size = ["--workers.count", "2", "--training.epochs", "3"]
+    trained = cluster.job("train_ser", "--config", "quickstart", *data, "--name", "rehearsed", *size)
     assert trained["epochs"] == 3
     # As Ray Train tells where its workers are.
     assert {f"ip={host.address}" for host in cluster.hosts[1:]} <= set(re.findall(r"ip=[\d.]+", cluster.log.read_text()))
