@@ -92,7 +92,7 @@ def launch(hosts: Sequence[Host], folder: Path, cpus: int = 1) -> Iterator[Clust
 
 
 def edited(hosts: Sequence[Host], token: Path, storage: Path, cpus: int) -> dict[str, Any]:
-    """clusters/local.yaml with what is marked EDIT filled in; in place of an installation, the one of this computer, which all hosts see."""
+    """clusters/local.yaml with what is marked EDIT filled in; for an installation, the one of this computer, which all hosts see."""
     described: dict[str, Any] = yaml.safe_load((ROOT / "clusters" / "local.yaml").read_text())
     described["cluster_name"] = f"rehearsal-{secrets.token_hex(3)}"
     described["provider"] |= {"head_ip": hosts[0].address, "worker_ips": [host.address for host in hosts[1:]]}
