@@ -1,7 +1,7 @@
 """What dialogues cost: many at a time, lazy and cached, beside one at a time with every call made; and what learning in them costs.
 
     python benchmarks/simulator.py
-    python benchmarks/simulator.py --part learners --sessions 16 --json simulator.json
+    python benchmarks/simulator.py --part learners --clock cpu --json simulator.json
 
 Three parts. Contenders take turns, figures are medians over turns, and dialogues must go the same way whoever holds them.
 
@@ -17,7 +17,8 @@ Three parts. Contenders take turns, figures are medians over turns, and dialogue
                stable-baselines3: the same networks, rollouts, turns in a minibatch and passes, the same dialogues, caches warm; each in
                this one process, though `train_agent` may act in several.
                Ours chooses a picture and draws a sentence embedding; the other library has no such action and draws the choice as a
-               number (goal: as fast). The body has an agent's eyes, and says one of a few utterances
+               number (goal: as fast). Once with a body that says one of a few utterances at no cost, so that nothing but the environments
+               and the learning is measured, and once with a body that was trained: it searches for what to say, and says new things
 
 An agent's utterances are the task's sentences, by two voices: a few dozen, as an agent ends up with a few dozen ways to say things.
 `--clock cpu` counts the seconds that this process had a processor, for computers that are busy with other things as well.
@@ -27,6 +28,7 @@ import argparse
 import json
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -40,6 +42,7 @@ import numpy as np
 
 from rapport.models.spolacq.services import load_services, with_cache
 from rapport.models.spolacq.services_config import CacheConfig, ServicesConfig
+from rapport.simulator.body import Body
 from rapport.simulator.cache import unread_by
 from rapport.simulator.config import AgentEnvConfig, SimulatorConfig
 from rapport.simulator.prompt import find_prompt, load_template
@@ -60,7 +63,7 @@ def main() -> None:
     _set_threads(options.threads)
     engines, fakes = ServicesConfig(), ServicesConfig(ears="tone", voice="tone", pictures="flat")
     parts: dict[str, Callable[[], Figures]] = {
-        "engines": partial(dialogues, engines, options),
+        "engines": partial(with_engines, engines, options),
         "fakes": partial(dialogues, fakes, options),
         "learners": partial(learners, options),
     }
@@ -119,6 +122,13 @@ class Held:
     """Of the first row's turns, by episode and turn."""
 
 
+def with_engines(config: ServicesConfig, options: argparse.Namespace) -> Figures:
+    """Dialogues that are really spoken and heard, which have a goal."""
+    found = dialogues(config, options)
+    found["told"].append(f"goal: from empty {GOAL_FASTER} x faithful")
+    return found
+
+
 def dialogues(config: ServicesConfig, options: argparse.Namespace) -> Figures:
     """Turns a second in every task, with a counterpart that is silent and one that speaks."""
     told: list[str] = []
@@ -131,7 +141,6 @@ def dialogues(config: ServicesConfig, options: argparse.Namespace) -> Figures:
             place = f"{name}, {'speaking' if audio else 'silent'}"
             found[place] = _compared(place, _Hall(task, bare, repertoire, audio, options), options)
             told += [f"{place} counterpart, {repertoire.size} utterances, {options.sessions} sessions", *found[place].pop("told")]
-    told.append(f"goal: from empty {GOAL_FASTER} x faithful")
     return {"told": told, "found": found, "services": config.model_dump(mode="json")}
 
 
@@ -243,28 +252,51 @@ def hold_vector(
 
 
 def learners(options: argparse.Namespace) -> Figures:
-    """Turns a second of learning, in every task."""
+    """Turns a second of learning, in every task and with both bodies."""
     import ray
 
     told: list[str] = []
     found: dict[str, Figures] = {}
-    ray.init(num_cpus=options.threads, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    # Processors are counted for the training of bodies; learners work in this process.
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     try:
-        for name in TASKS:
-            school = open_school(name, options.sessions, options.threads)
-            learn = {"ours": school.ours(), "stable-baselines3": school.peer()}
-            for each in learn.values():  # the first iteration warms up
-                each(school.learning.ppo.batch_size)
-            paces = _in_turns({who: partial(_pace, each, options) for who, each in learn.items()}, options.rounds, name)
-            ratio = _ratio(paces["ours"], paces["stable-baselines3"])
-            told += [f"{name}, {options.sessions} sessions, {school.learning.ppo.batch_size} turns an iteration"]
-            told += [f"  {who:18} {_spread(values)} turns a second" for who, values in paces.items()]
-            told.append(f"  ours beside stable-baselines3: {ratio:.2f} x")
-            found[name] = {"turns_per_s": paces, "ratio": ratio}
+        with tempfile.TemporaryDirectory(prefix="simulator-bench-") as scratch:
+            for name in TASKS:
+                bodies = {"a repertoire": "", "a trained body": _train_body(name, options.storage or scratch)}
+                for body, folder in bodies.items():
+                    school = open_school(name, options.learner_sessions, options.threads, folder)
+                    turns = options.body_turns if folder else options.learned_turns
+                    place = f"{name}, {body}"
+                    found[place] = _both_learn(school, place, turns, options)
+                    told += [f"{place}, {options.learner_sessions} sessions, {school.learning.ppo.batch_size} turns an iteration"]
+                    told += found[place].pop("told")
     finally:
         ray.shutdown()
     told.append(f"goal: {GOAL_PEER} x")
     return {"told": told, "found": found}
+
+
+def _both_learn(school: "School", place: str, turns: int, options: argparse.Namespace) -> Figures:
+    learn = {"ours": school.ours(), "stable-baselines3": school.peer()}
+    for each in learn.values():  # the first iteration warms up
+        each(school.learning.ppo.batch_size)
+    paces = _in_turns({who: partial(_pace, each, turns, options) for who, each in learn.items()}, options.rounds, place)
+    ratio = _ratio(paces["ours"], paces["stable-baselines3"])
+    told = [f"  {who:18} {_spread(values)} turns a second" for who, values in paces.items()]
+    told.append(f"  ours beside stable-baselines3: {ratio:.2f} x")
+    return {"turns_per_s": paces, "ratio": ratio, "told": told}
+
+
+def _train_body(name: str, storage: str) -> str:
+    """A body of the smallest preset for a task, trained in about a minute, or found again."""
+    from rapport.core.config import read_config, with_values
+    from rapport.ray_jobs import train_agent
+    from rapport.ray_jobs.agent_training.body import find_body
+    from rapport.ray_jobs.agent_training.config import TrainAgentConfig
+
+    preset = Path(train_agent.__file__).parent / "configs" / "train_agent" / "embedded.yaml"
+    config = with_values(read_config(TrainAgentConfig, preset), {"task": name, "storage": storage})
+    return find_body(config, load_task(name), lambda line: print(line, file=sys.stderr, flush=True), quiet=True)
 
 
 class Parrot:
@@ -275,16 +307,18 @@ class Parrot:
 
     def __init__(self, repertoire: Repertoire, services: Services) -> None:
         from rapport.models.spolacq.eyes import EmbeddedEyes
+        from rapport.simulator.feature_cache import FeatureCache
 
-        self._eyes = EmbeddedEyes()
-        self.feature_width = self._eyes.width
+        eyes = EmbeddedEyes()
+        self.feature_width = eyes.width
+        self._features = FeatureCache(eyes.see, 4096)  # one for all environments: each keeps features as well, but only its own
         asked = [PictureRequest(i.id, i.name, i.prompt, "train", n, 0, 64, 64) for i in repertoire.items for n in range(10)]
         features = self.see([np.asarray(picture) for picture in services.pictures.batch(asked)])
         self._looks = features.reshape(len(repertoire.items), 10, -1).mean(1)
         self._speech = [repertoire.speech[item.name] for item in repertoire.items]
 
     def see(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
-        return self._eyes.see(pictures)
+        return np.stack(self._features.features(pictures))
 
     def say(self, features: np.ndarray, sentences: np.ndarray) -> list[np.ndarray]:
         items = np.square(features[:, None] - self._looks).sum(-1).argmin(-1)
@@ -295,7 +329,9 @@ class Parrot:
 class School:
     """The dialogues of a task, and who learns in them."""
 
-    def __init__(self, name: str, sessions: int, threads: int) -> None:
+    def __init__(self, name: str, sessions: int, threads: int, body: str) -> None:
+        """`body` is the folder of one; without, the agent says what is in its repertoire."""
+        from rapport.models.spolacq.body import SpolacqBody
         from rapport.models.spolacq.policy import Layout
         from rapport.models.spolacq.policy_config import PolicyConfig
         from rapport.ray_jobs.agent_training.settings import LearningConfig
@@ -303,10 +339,14 @@ class School:
         self.task = load_task(name)
         self.services = load_services(ServicesConfig(), self.task)
         self.template = load_template(find_prompt("cafe.txt"))
-        self.simulator = SimulatorConfig(sampling_rate_hz=RATE_HZ)
-        repertoire = Repertoire(self.task, self.services)
-        self.body = Parrot(repertoire, self.services)
-        self.services.ears.batch([_hearing(speech) for said in repertoire.speech.values() for speech in said])
+        self.body_folder = body
+        if body:
+            self.body: Body = SpolacqBody.from_pretrained(body)
+        else:
+            repertoire = Repertoire(self.task, self.services)
+            self.body = Parrot(repertoire, self.services)
+            self.services.ears.batch([HearingRequest(speech, RATE_HZ) for said in repertoire.speech.values() for speech in said])
+        self.simulator = SimulatorConfig(sampling_rate_hz=self.body.rate_hz)
         self.layout = Layout(numbers=2, features=self.body.feature_width, sentence=self.body.sentence_width)
         self.policy = PolicyConfig()
         self.learning = LearningConfig(algorithm="ppo", runners=0, sessions=sessions, threads=threads)
@@ -319,7 +359,7 @@ class School:
         from rapport.ray_jobs.agent_training.algorithms import Plan, build
 
         register_env(self.task.name, create)
-        context = {"task": self.task.name, "sessions": self.learning.sessions, "threads": self.learning.threads}
+        context = {"school": (self.task.name, self.learning.sessions, self.learning.threads, self.body_folder)}
         algorithm = build(Plan(self.learning, self.policy, self.layout, self.task.name, context, seed=0))
         iterations = count()
 
@@ -371,9 +411,9 @@ class School:
 
 
 @lru_cache
-def open_school(name: str, sessions: int, threads: int) -> School:
-    """The one of that name in this process."""
-    return School(name, sessions, threads)
+def open_school(name: str, sessions: int, threads: int, body: str) -> School:
+    """The one of these settings in this process."""
+    return School(name, sessions, threads, body)
 
 
 def create(context: Mapping[str, Any]) -> Any:
@@ -381,7 +421,7 @@ def create(context: Mapping[str, Any]) -> Any:
     from rapport.ray_jobs.agent_training.environment import CountedDialogues
     from rapport.simulator.agent_env import AgentVectorEnv
 
-    school = open_school(context["task"], context["sessions"], context["threads"])
+    school = open_school(*context["school"])
     sessions = context["num_envs"]
     env = AgentVectorEnv(school.task, school.services, school.template, school.body, school.simulator, num_envs=sessions, reseeds=False)
     return CountedDialogues(env, _no_test, time_limit_ends=True)
@@ -428,10 +468,6 @@ def _no_test(worker: int) -> Any:
     raise NotImplementedError("nothing is evaluated here")
 
 
-def _hearing(speech: np.ndarray) -> HearingRequest:
-    return HearingRequest(speech, RATE_HZ)
-
-
 def _lasting(speech: Result) -> np.ndarray:
     """Speech as bodies give it: remembered, and not to be written to."""
     samples = np.array(speech)
@@ -463,10 +499,10 @@ def _check_same(first: Held, other: Held, name: str) -> None:
         raise SystemExit(f"faithful and {name} share {len(shared)} turns, of which {len(unlike)} were rewarded otherwise")
 
 
-def _pace(work: Callable[[int], int], options: argparse.Namespace) -> float:
+def _pace(work: Callable[[int], int], turns: int, options: argparse.Namespace) -> float:
     now_s = CLOCKS[options.clock]
     began_s = now_s()
-    held = work(options.learned_turns)
+    held = work(turns)
     return held / (now_s() - began_s)
 
 
@@ -499,12 +535,15 @@ def _set_threads(threads: int) -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", choices=["all", "engines", "fakes", "learners"], default="all", help="what to measure")
-    parser.add_argument("--sessions", type=int, default=32, help="dialogues side by side")
+    parser.add_argument("--sessions", type=int, default=32, help="dialogues side by side in a vector")
+    parser.add_argument("--learner-sessions", type=int, default=16, help="the same where agents learn, as in `train_agent`")
     parser.add_argument("--turns", type=int, default=8000, help="turns of many sessions from empty and warm caches: those of a training")
     parser.add_argument("--faithful-turns", type=int, default=40, help="turns of the one session")
     parser.add_argument("--new-turns", type=int, default=64, help="turns in which no utterance is like another")
     parser.add_argument("--learned-turns", type=int, default=2048, help="turns that a learner gathers and learns from at a time")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each contender")
+    parser.add_argument("--body-turns", type=int, default=512, help="the same with a trained body")
+    parser.add_argument("--storage", default="", help="where trained bodies are kept for another time; unless given, nowhere")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each contender")
     parser.add_argument("--clock", choices=list(CLOCKS), default="wall", help="which seconds are counted")
     parser.add_argument("--threads", type=int, default=1, help="processors of a learner")
     parser.add_argument("--json", default="", help="also write the figures here")

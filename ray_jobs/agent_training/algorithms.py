@@ -108,6 +108,8 @@ def _ppo(plan: Plan) -> AlgorithmConfig:
             grad_clip_by="global_norm",
         )
         .learners(learner_class=AgentPpoLearner)
+        # Gradients are not looked through at every step: a loss that is no number ends the learning (`learning.py`).
+        .framework(torch_skip_nan_gradients=True)
     )
 
 

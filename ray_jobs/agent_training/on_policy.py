@@ -7,11 +7,13 @@ happen then looks better than average, and whatever was tried first is tried eve
 
 from typing import Any
 
+import torch
 import tree
 from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
 from ray.rllib.connectors.connector_v2 import ConnectorV2
 from ray.rllib.core.columns import Columns
 from ray.rllib.evaluation.postprocessing import Postprocessing
+from ray.rllib.utils.typing import ModuleID
 from torch import Tensor
 
 
@@ -32,6 +34,12 @@ class RealTurns(ConnectorV2):
 
 class AgentPpoLearner(PPOTorchLearner):
     """Learns from the turns that happened."""
+
+    def configure_optimizers_for_module(self, module_id: ModuleID, config: Any = None) -> None:
+        """Adam over all parameters at once: there are many, and all are small."""
+        parameters = self.get_parameters(self._module[module_id])
+        optimizer = torch.optim.Adam(parameters, foreach=True)
+        self.register_optimizer(module_id=module_id, optimizer=optimizer, params=parameters, lr_or_lr_schedule=config.lr)
 
     def build(self) -> None:
         super().build()
