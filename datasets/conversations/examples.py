@@ -9,7 +9,7 @@ dialogues.jsonl, labels.json, personas.json, scenes.jsonl
 bad_rows.jsonl                 what could not be used, by file and line
 examples/<task>/<side>.jsonl   one `ErcExample` a line
 seeds.jsonl                    examples of steer whose target has reasons before the label
-knowledge.jsonl                texts as examples without a prompt, for a model that learns from nothing; only of made conversations
+knowledge.jsonl                texts for a model that learns from nothing, some below a prompt that is read; only of made conversations
 tokenizer/                     the tokenizer that counted, where one was trained here
 """
 
