@@ -26,6 +26,7 @@ An agent's utterances are the task's sentences, by two voices: a few dozen, as a
 
 import argparse
 import json
+import logging
 import statistics
 import sys
 import tempfile
@@ -258,7 +259,7 @@ def learners(options: argparse.Namespace) -> Figures:
     told: list[str] = []
     found: dict[str, Figures] = {}
     # Processors are counted for the training of bodies; learners work in this process.
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     try:
         with tempfile.TemporaryDirectory(prefix="simulator-bench-") as scratch:
             for name in TASKS:

@@ -37,7 +37,7 @@ class AgentPpoLearner(PPOTorchLearner):
 
     def configure_optimizers_for_module(self, module_id: ModuleID, config: Any = None) -> None:
         """Adam over all parameters at once: there are many, and all are small."""
-        parameters = self.get_parameters(self._module[module_id])
+        parameters = self.get_parameters(self.module[module_id])
         optimizer = torch.optim.Adam(parameters, foreach=True)
         self.register_optimizer(module_id=module_id, optimizer=optimizer, params=parameters, lr_or_lr_schedule=config.lr)
 
