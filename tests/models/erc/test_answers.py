@@ -84,7 +84,7 @@ def test_a_right_answer_with_reasons_is_accepted() -> None:
         ("well " * 256 + "<fear>", {}, "too_long"),
         (f"{GOOD} <fear>", {"max_tokens": 10, "min_tokens": 2}, "too_long"),
         ("Nora: Then you are carrying the sofa alone. Eli: Oh no! <fear>", {}, "copies_prompt"),
-        ("PERSONAS: Nora: impatient line cook. Eli: her easy-going brother. <fear>", {}, "copies_prompt"),
+        ("PERSONAS: Eli: her easy-going brother. Nora: impatient line cook. <fear>", {}, "copies_prompt"),
         (f"{GOOD} The hint says so. <fear>", {"hinted": True}, "mentions_hint"),
         (f"{GOOD} That is the given label. <fear>", {"hinted": True}, "mentions_hint"),
         (f"{GOOD} <fear>", {"seen": {fingerprint(f"{GOOD.upper()}\n<fear>")}}, "duplicate"),
