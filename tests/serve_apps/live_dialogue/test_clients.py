@@ -31,7 +31,8 @@ def served(services: Services) -> Iterator[Callable[..., str]]:
 
     def serve(**options: Any) -> str:
         api = build_api(services, LiveSettings(), **options)
-        server = uvicorn.Server(uvicorn.Config(api, host="127.0.0.1", port=0, lifespan="off", log_level="error"))
+        # Without its own logging, whose set-up closes all handlers there are, and with TensorFlow's the stderr of the tests.
+        server = uvicorn.Server(uvicorn.Config(api, host="127.0.0.1", port=0, lifespan="off", log_config=None))
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()
         servers.append((server, thread))
