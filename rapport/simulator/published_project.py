@@ -16,6 +16,8 @@ from rapport.simulator.config import SimulatorConfig
 from rapport.simulator.env import open_env
 from rapport.simulator.experiment import Experiment, load_experiment
 from rapport.simulator.prompt import find_prompt, load_template
+from rapport.simulator.published_logs import LogRecorder
+from rapport.simulator.recorder import recorded
 from rapport.simulator.requests import Services
 from rapport.simulator.task import Task, load_task
 
@@ -47,6 +49,7 @@ def run_experiment(
 ) -> Path:
     """Pretrain and train the agent of `experiments/<experiment_name>`; the folder that it was given for its outputs.
 
+    Dialogues that the experiment wants recorded are, below `data/<task>/<run>/rl` as published, when they are over.
     Test dialogues take their pictures from a pool of their own, and neither they nor training dialogues change the other's. Raises
     what `load_experiment`, `load_task` and `load_agent` raise, before anything is trained.
     """
@@ -64,12 +67,21 @@ def run_experiment(
     envs = [open_env(task, answers, template, c, seed=seed, worker=worker) for worker, c in enumerate((config, test))]
 
     output = _output_folder(agent_dir / base.task_name, base.dir_id)
+    logs = str(root / "data" / base.task_name / output.name / "rl")
+    kept = (experiment.rl.env.record_train_env, experiment.rl.env.record_eval_env)
+    for place, (keep, mode) in enumerate(zip(kept, ("train", "test"), strict=True)):
+        if keep:
+            envs[place] = recorded(envs[place], LogRecorder(logs, task, mode=mode, rate_hz=config.sampling_rate_hz))
     folders = {"agent_dir": str(agent_dir), "agent_experiment_dir": str(output)}
     # By position and by keyword as published: the parameters before the two folders may bear other names.
     pretrain: Callable[..., dict[str, Any]] = trainer.pretrain
     train_rl: Callable[..., None] = trainer.train_rl
     learnt = pretrain(agent, image_paths, audio_paths, base_config, pretrain_config, **folders)
-    train_rl(agent, *envs, base_config, rl.get("env", {}), rl.get("agent", {}), learnt, **folders)
+    try:
+        train_rl(agent, *envs, base_config, rl.get("env", {}), rl.get("agent", {}), learnt, **folders)
+    finally:
+        for env in envs:
+            env.close()
     return output
 
 

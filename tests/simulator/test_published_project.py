@@ -8,9 +8,10 @@ import soundfile
 
 from rapport.core.config import ConfigError
 from rapport.simulator.experiment import load_experiment
+from rapport.simulator.published_logs import load_log
 from rapport.simulator.published_project import run_experiment, simulator_config
 from rapport.simulator.requests import Services
-from rapport.simulator.task import Task
+from rapport.simulator.task import Task, load_task
 from tests.simulator.example_project import edit, write_project
 from tests.simulator.toy_dialogue import RATE_HZ, counted, speech, toy_services
 
@@ -72,3 +73,13 @@ def test_silence_is_a_legal_turn_of_a_published_agent(project: Path, tmp_path: P
     clip = tmp_path / "silence.wav"
     soundfile.write(clip, np.zeros(100, np.float32), RATE_HZ)
     run_experiment(project, "cafe.yaml", toy_services, {}, {"test": [[str(clip)]]})
+
+
+def test_dialogues_are_recorded_where_the_experiment_says_so(project: Path, tmp_path: Path) -> None:
+    edit(project / "experiments" / "cafe.yaml", "record_train_env: False", "record_train_env: True")
+    run_experiment(project, "cafe.yaml", toy_services, {}, {"test": _clips(tmp_path / "clips")})
+    logs = sorted((project / "data" / "cafe" / "00001" / "rl" / "logs" / "train").iterdir())
+    scenario = load_task(project / "tasks" / "cafe").scenario
+    turns = [turn for log in logs for turn in load_log(log, scenario)]
+    assert len(turns) == 12
+    assert not (project / "data" / "cafe" / "00001" / "rl" / "logs" / "test").exists()  # its trainer holds no test dialogues
