@@ -15,7 +15,7 @@ from rapport.models.erc.mapping import compat_label, to_label
 from rapport.models.erc.model_config import EncoderProbeConfig, ErcGenerationConfig
 from rapport.models.erc.scoring import Choice
 from rapport.models.erc.templates import line_key, render
-from rapport.ray_jobs.coe_evaluation.config import EvaluateCoeConfig
+from rapport.ray_jobs.coe_evaluation.config import EvaluateCoeConfig, Method
 from rapport.ray_jobs.coe_evaluation.subject import Contender, Subject
 from rapport.ray_jobs.coe_rollouts.ask import model_ref, score_choices, write_answers
 from rapport.ray_jobs.coe_rollouts.config import ModelRef
@@ -47,8 +47,10 @@ def answers(
     """The answer to every question, by `line_name`. Ray must be running."""
     if contender.kind == "baseline":
         return learned_answers(subject, contender.name, questions, config)
-    asked = [without_clues(subject, question, contender.left_out) for question in questions] if contender.left_out else questions
-    found = ask(reference(contender), asked, subject, config, parts)
+    asked = subject.asked_of(contender, questions)
+    if contender.left_out:
+        asked = [without_clues(subject, question, contender.left_out) for question in asked]
+    found = ask(reference(contender), asked, subject, config, contender.method, parts)
     return {line_name(answer.example_id): answer for answer in found}
 
 
@@ -69,18 +71,23 @@ def reference(contender: Contender) -> ModelRef:
 
 
 def ask(
-    model: ModelRef, questions: Sequence[ErcExample], subject: Subject, config: EvaluateCoeConfig, parts: str | None = None
+    model: ModelRef,
+    questions: Sequence[ErcExample],
+    subject: Subject,
+    config: EvaluateCoeConfig,
+    method: Method,
+    parts: str | None = None,
 ) -> list[Answer]:
-    """A model's answers, by the method of the settings."""
-    if config.method == "score":
+    """A model's answers to questions in the form that the method wants."""
+    if method == "score":
         choices = [Choice(q.example_id, q.input, q.labels or subject.labels) for q in questions]
         weighed = score_choices(choices, model, config.scoring, config.rollouts, parts)
         return [Answer(s.example_id, s.label, "likeliest", dict(zip(s.labels, s.probabilities, strict=True))) for s in weighed]
     generation = config.generation.model_copy(update={"samples": 1})
-    if config.method == "generate":
+    if method == "generate":
         generation = shortened(generation, LABEL_TOKENS)
     written = write_answers([Prompt(q.example_id, q.input) for q in questions], model, generation, config.rollouts, parts)
-    return [_mapped(w.example_id, w.text, subject, config) for w in written]
+    return [_mapped(w.example_id, w.text, subject, config, reasons=method == "reason") for w in written]
 
 
 def without_clues(subject: Subject, question: ErcExample, left_out: Sequence[str]) -> ErcExample:
@@ -124,8 +131,7 @@ def shortened(generation: ErcGenerationConfig, most: int) -> ErcGenerationConfig
     return generation.model_copy(update={"max_new_tokens": min(most, generation.max_new_tokens)})
 
 
-def _mapped(example_id: str, text: str, subject: Subject, config: EvaluateCoeConfig) -> Answer:
-    reasons = config.method == "reason"
+def _mapped(example_id: str, text: str, subject: Subject, config: EvaluateCoeConfig, *, reasons: bool) -> Answer:
     if config.mapping == "compat":
         label, guessed = compat_label(text, subject.labels)
         how = "guessed" if guessed else "found"

@@ -9,6 +9,7 @@ from rapport.models.erc.model_config import ErcGenerationConfig, ScoringConfig, 
 from rapport.ray_jobs.coe_rollouts.config import RolloutConfig
 
 Baseline = Literal["majority", "tfidf", "no_clues", "no_personas", "no_scene", "no_history", "untrained"]
+Method = Literal["score", "generate", "reason"]
 FurtherTask = Literal["speaker", "role_play"]
 
 
@@ -26,8 +27,9 @@ class EvaluateCoeConfig(JobConfig):
     """Examples that build_coe made: a name, folder or URI; those that the first model was trained on unless given."""
     side: Literal["auto", "validation", "test"] = "auto"
     """Which side; auto is test where there is one, and else validation."""
-    method: Literal["score", "generate", "reason"] = "score"
-    """`score` takes the label that the model finds likeliest, `generate` has it write the label, `reason` reasons and then the label."""
+    method: Literal["auto", Method] = "auto"
+    """`score` takes the label that the model finds likeliest, `generate` has it write the label, `reason` reasons and then the label;
+    `auto` is reason for a model that learned reasons to the end (erc.rehearsal of train_coe), and score for others."""
     mapping: Literal["strict", "compat"] = "strict"
     """How a written answer becomes a label. `strict` takes the label itself, the label as a word, a synonym, or else counts the answer as
     invalid; `compat` is the published mapping, which finds a label in any text and guesses where there is none."""

@@ -17,6 +17,7 @@ from rapport.datasets.conversations.examples import ExampleStore, open_examples
 from rapport.datasets.conversations.overlap import overlaps
 from rapport.datasets.conversations.records import Conversations
 from rapport.models.erc.templates import line_key
+from rapport.ray_jobs.coe_training.graph import ERC
 
 RECORD = "evaluations.json"
 
@@ -33,6 +34,11 @@ class Build:
 def builds_of(facts: Mapping[str, Any]) -> tuple[Build, ...]:
     """The builds that a model's config.json names; none where it names none."""
     return tuple(Build(found["folder"], found["digest"], found.get("name", "")) for found in facts.get("data") or ())
+
+
+def rehearsed(facts: Mapping[str, Any]) -> bool:
+    """Whether a model learned reasons to the end: beside the labels, in its last stage."""
+    return facts.get("stage") == ERC and bool(facts.get("memory_of"))
 
 
 def leak_warnings(

@@ -60,10 +60,10 @@ def measure(subject: Subject, config: EvaluateCoeConfig, folder: str) -> dict[st
 
 def validation_figures(subject: Subject, config: EvaluateCoeConfig, folder: str) -> dict[str, Any] | None:
     """Figures of the first model on validation, for an evaluation on test; None where that is not wanted or not there."""
-    if subject.side != "test" or not config.gap or not subject.store.has(subject.task, "validation"):
-        return None
-    questions = drawn(subject.store.read(subject.task, "validation"), config.max_examples, config.seed)
     first = subject.contenders[0]
+    if subject.side != "test" or not config.gap or not subject.store.has(first.task, "validation"):
+        return None
+    questions = drawn(subject.store.read(first.task, "validation"), config.max_examples, config.seed)
     given = answers(subject, first, questions, config, parts_of(folder, first))
     return tally_of(subject, questions, [given]).report(resamples=config.resamples, seed=config.seed)
 

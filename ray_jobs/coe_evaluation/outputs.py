@@ -41,7 +41,7 @@ PREDICTION_SCHEMA = pa.schema(
 
 def evaluation_folder(subject: Subject, config: EvaluateCoeConfig) -> str:
     """`<storage>/runs/evaluate_coe/<name>`."""
-    made = f"{subject.contenders[0].name}-{subject.store.manifest['name']}-{subject.side}-{config.method}"
+    made = f"{subject.contenders[0].name}-{subject.store.manifest['name']}-{subject.side}-{_method(subject)}"
     return storage.join(absolute(config.storage), "runs", "evaluate_coe", config.name or made)
 
 
@@ -54,7 +54,7 @@ def write_records(subject: Subject, measured: Mapping[str, Measured], config: Ev
             "evaluation": folder,
             "data": subject.store.digest,
             "side": subject.side,
-            "method": config.method,
+            "method": contender.method,
             "mapping": config.mapping,
             "lines": len(subject.questions),
             "weighted_f1": value,
@@ -87,7 +87,7 @@ def figures(
             "digest": subject.store.digest,
             "labels": list(subject.labels),
             "side": subject.side,
-            "method": config.method,
+            "method": _method(subject),
             "mapping": config.mapping,
             "lines": len(subject.questions),
             "dialogues": len({line_key(question.example_id).dialogue_id for question in subject.questions}),
@@ -193,12 +193,19 @@ def summary(metrics: Mapping[str, Any]) -> str:
     return told
 
 
+def _method(subject: Subject) -> str:
+    """How the models are asked; `auto` where it is not the same for all."""
+    methods = {model.method for model in _models(subject)}
+    return methods.pop() if len(methods) == 1 else "auto"
+
+
 def _models(subject: Subject) -> list[Contender]:
     return [contender for contender in subject.contenders if contender.kind == "model"]
 
 
 def _facts(contender: Contender) -> dict[str, Any]:
-    return {"kind": contender.kind, "what": contender.what, "model": contender.folder or None}
+    asked = {"method": contender.method} if contender.folder else {}
+    return {"kind": contender.kind, "what": contender.what, "model": contender.folder or None, **asked}
 
 
 def _golds(subject: Subject) -> dict[str, int]:

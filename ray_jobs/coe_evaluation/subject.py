@@ -3,7 +3,7 @@
 import posixpath
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, Literal
 
@@ -16,10 +16,11 @@ from rapport.datasets.conversations.records import Conversations
 from rapport.models.erc.config import PromptConfig
 from rapport.models.erc.templates import line_key
 from rapport.models.find import find_model
-from rapport.ray_jobs.coe_evaluation.config import EvaluateCoeConfig
-from rapport.ray_jobs.coe_evaluation.lineage import builds_of, fingerprint, leak_warnings
+from rapport.ray_jobs.coe_evaluation.config import EvaluateCoeConfig, Method
+from rapport.ray_jobs.coe_evaluation.lineage import builds_of, fingerprint, leak_warnings, rehearsed
 from rapport.ray_jobs.training_runs.run_folder import absolute
 
+Task = Literal["erc", "steer"]
 CLUES = ("personas", "scene", "history")
 LEFT_OUT: Mapping[str, tuple[str, ...]] = {"no_clues": CLUES, **{f"no_{clue}": (clue,) for clue in CLUES}}
 """Baselines that are the first model without some clues."""
@@ -45,12 +46,19 @@ class Contender:
     kind: Literal["model", "ablation", "untrained", "baseline"]
     what: str
     """In a few words."""
+    method: Method = "score"
+    """How a model is asked."""
     folder: str = ""
     """Of the model; empty for a baseline that has none."""
     left_out: tuple[str, ...] = ()
     """Clues that are kept from it."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What its config.json says of how the model was made."""
+
+    @property
+    def task(self) -> Task:
+        """Whether a label alone is asked for, or reasons too."""
+        return "steer" if self.method == "reason" else "erc"
 
 
 @dataclass(frozen=True)
@@ -63,9 +71,8 @@ class Subject:
     """Name of each group to those of its models."""
     store: ExampleStore
     side: str
-    task: Literal["erc", "steer"]
-    """Whether a label alone is asked for, or reasons too."""
     questions: list[ErcExample]
+    """The lines as the first model is asked about them."""
     conversations: Mapping[tuple[str, str], Conversation] | None
     """By side and dialogue; None where the examples were taken in as prompts."""
     clues: Clues
@@ -79,6 +86,19 @@ class Subject:
         """In the order of their class indices."""
         return self.store.labels
 
+    def asked_of(self, contender: Contender, questions: Sequence[ErcExample]) -> Sequence[ErcExample]:
+        """Questions of one side, in the form in which this contender is asked about these lines."""
+        if not questions or questions[0].task == contender.task:
+            return questions
+        side = line_key(questions[0].example_id).split
+        forms = {line_key(found.example_id): found for found in self.store.read(contender.task, side)}
+        if unasked := [question.example_id for question in questions if line_key(question.example_id) not in forms]:
+            raise RapportError(
+                f"{self.store.folder} does not ask {contender.task} about {unasked[0]} ({len(unasked)} such lines), as {contender.name} wants: "
+                "give one --method for all"
+            )
+        return [forms[line_key(question.example_id)] for question in questions]
+
 
 def choose_subject(config: EvaluateCoeConfig) -> Subject:
     """The models, the examples and the baselines.
@@ -88,14 +108,14 @@ def choose_subject(config: EvaluateCoeConfig) -> Subject:
     root = absolute(config.storage)
     grouped = [tuple(name for name in group.split("+") if name) for group in config.groups]
     named = dict.fromkeys([*config.models, *(name for group in grouped for name in group)]) or {"": None}
-    models = {name: _model(root, name) for name in named}
-    _check_names(list(models.values()))
-    groups = dict(_group([models[name] for name in group]) for group in grouped)
+    trained = {name: _model(root, name) for name in named}
+    _check_names(list(trained.values()))
+    groups = dict(_group([trained[name] for name in group]) for group in grouped)
+    store = _store(config, root, next(iter(trained.values())))
+    side = config.side if config.side != "auto" else "test" if store.has("erc", "test") else "validation"
+    models = {name: _asked(config, model, store, side) for name, model in trained.items()}
     first = next(iter(models.values()))
-    store = _store(config, root, first)
-    task: Literal["erc", "steer"] = "steer" if config.method == "reason" else "erc"
-    side = config.side if config.side != "auto" else "test" if store.has(task, "test") else "validation"
-    questions = drawn(store.read(task, side), config.max_examples, config.seed)
+    questions = drawn(store.read(first.task, side), config.max_examples, config.seed)
     found = store.conversations() if storage.exists(storage.join(store.folder, own.FILE)) else None
     beside, untold = _beside(config, first, store, found)
     return Subject(
@@ -103,7 +123,6 @@ def choose_subject(config: EvaluateCoeConfig) -> Subject:
         groups=groups,
         store=store,
         side=side,
-        task=task,
         questions=questions,
         conversations={(talk.split, talk.dialogue_id): talk for talk in found.conversations} if found else None,
         clues=found.clues if found else Clues(),
@@ -139,7 +158,16 @@ def _model(root: str, name: str) -> Contender:
     if saved.get("kind") != "coe":
         raise RapportError(f"{folder} holds a {saved.get('kind')!r} model: wanted one that train_coe made")
     facts = saved.get("facts") or {}
-    return Contender(posixpath.basename(folder), "model", str(facts.get("strategy") or WHAT["model"]), folder, facts=facts)
+    return Contender(posixpath.basename(folder), "model", str(facts.get("strategy") or WHAT["model"]), folder=folder, facts=facts)
+
+
+def _asked(config: EvaluateCoeConfig, model: Contender, store: ExampleStore, side: str) -> Contender:
+    """The model with the way in which it is asked."""
+    if config.method != "auto":
+        return replace(model, method=config.method)
+    if rehearsed(model.facts) and store.has("steer", side):
+        return replace(model, method="reason", what=f"{model.what}, gives reasons first")
+    return model
 
 
 def _check_names(models: Sequence[Contender]) -> None:
@@ -205,9 +233,11 @@ def _beside(
         elif name in ("majority", "tfidf", "encoder") and not store.has("erc", "train"):
             untold.append(f"{name} was left out: {store.folder} has no training side to learn from")
         elif name in LEFT_OUT:
-            beside.append(Contender(name, "ablation", WHAT[name], first.folder, left_out))
+            beside.append(Contender(name, "ablation", WHAT[name], first.method, first.folder, left_out))
         elif name == "untrained":
-            beside.append(Contender(name, "untrained", WHAT[name], first.folder))
+            # Before training it knows no form of an answer: asked to reason it would come to no label at all.
+            method: Method = config.method if config.method != "auto" else "score"
+            beside.append(Contender(name, "untrained", WHAT[name], method, first.folder))
         else:
             what = f"{WHAT[name]}: {config.encoder}" if name == "encoder" else WHAT[name]
             beside.append(Contender(name, "baseline", what))

@@ -38,6 +38,14 @@ class StageConfig(Config):
     """Most training examples, drawn by the seed; by default all."""
 
 
+class ErcStageConfig(StageConfig):
+    """The last stage: labels alone, and perhaps reasons again."""
+
+    rehearsal: int = Field(default=0, ge=0)
+    """How often an epoch shows each answer that self-training harvested beside the labels, so that the model still gives reasons when it
+    is asked for them; 0 shows none, as published."""
+
+
 class CustomConfig(Config):
     """Which stages come before the last one in the strategy `custom`; none is the plain baseline."""
 
@@ -116,7 +124,7 @@ class TrainCoeConfig(JobConfig):
     """Learning to reason from own right answers."""
     joint: StageConfig = StageConfig(training=_published(5))
     """All of these together, in the strategy `mixed`."""
-    erc: StageConfig = StageConfig(training=_published(20))
+    erc: ErcStageConfig = ErcStageConfig(training=_published(20))
     """Telling the emotion of a line."""
     mixture: MixtureConfig = MixtureConfig()
     """How the tasks of `joint` are balanced."""
@@ -138,7 +146,8 @@ class TrainCoeConfig(JobConfig):
     def graph(self) -> tuple[Stage, ...]:
         """The stages to train, in order."""
         switches = Switches(**dict(self.custom))
-        return stages_of(self.strategy, switches, embedded=self.model.is_embedded and not self.start_from)
+        embedded = self.model.is_embedded and not self.start_from
+        return stages_of(self.strategy, switches, embedded=embedded, rehearsal=self.erc.rehearsal > 0)
 
     def training_of(self, stage: Stage) -> SftConfig:
         """How a stage trains; of self-training, how each round does."""

@@ -22,6 +22,8 @@ Strategy = Literal["full_curriculum", "steer_only", "auxiliary_only", "mixed", "
 
 BASE, JOINT = "base", "joint"
 """Names of the stages that are no task of their own; the others are called as their task is."""
+ERC = "erc"
+"""Name of the last stage."""
 FORMAT = 1
 """To be raised when the code of a stage changes what it learns, so that no earlier stage is taken for one of today."""
 
@@ -57,8 +59,13 @@ _CHAINS: Mapping[str, Switches] = {
 }
 
 
-def stages_of(strategy: Strategy, switches: Switches | None = None, *, embedded: bool = False) -> tuple[Stage, ...]:
-    """The stages in an order in which each comes after what it needs; `switches` are those of `custom`."""
+def stages_of(
+    strategy: Strategy, switches: Switches | None = None, *, embedded: bool = False, rehearsal: bool = False
+) -> tuple[Stage, ...]:
+    """The stages in an order in which each comes after what it needs; `switches` are those of `custom`.
+
+    With `rehearsal` the last stage learns the harvest again, where there is one.
+    """
     first = BASE if embedded else None
     stages = [Stage(BASE, "sft", TASKS)] if embedded else []
     if strategy == "mixed":
@@ -72,7 +79,8 @@ def stages_of(strategy: Strategy, switches: Switches | None = None, *, embedded:
             if getattr(chosen, name):
                 stages.append(Stage(name, "steer" if name == "steer" else "sft", (name,), before))
                 before = name
-    return (*stages, Stage("erc", "sft", ("erc",), before))
+    harvested = any(stage.kind == "steer" for stage in stages)
+    return (*stages, Stage(ERC, "sft", ("erc",), before, memory_of="steer" if rehearsal and harvested else None))
 
 
 def stage_keys(stages: Sequence[Stage], made_from: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

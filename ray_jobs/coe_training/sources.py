@@ -14,7 +14,7 @@ from rapport.datasets.conversations.examples import ExampleStore, check_mixture,
 from rapport.models.erc.model_config import ErcModelConfig
 from rapport.models.find import find_model, saved_at
 from rapport.ray_jobs.coe_training.config import StageConfig, TrainCoeConfig
-from rapport.ray_jobs.coe_training.graph import BASE, JOINT, Stage, stage_keys
+from rapport.ray_jobs.coe_training.graph import BASE, ERC, JOINT, Stage, stage_keys
 from rapport.ray_jobs.coe_training.mixture import held_out, limited, mixed, raw_texts
 from rapport.ray_jobs.coe_training.run_folder import PlannedStage, stage_folder
 from rapport.ray_jobs.training_runs.run_folder import absolute
@@ -91,7 +91,7 @@ def sides_of(
     chosen: StageConfig = getattr(config, stage.name)
     train = {task: sources.files(task, "train") for task in stage.tasks if _there(sources, stage, task)}
     validation = {task: sources.files(task, "validation") for task in train}
-    if stage.name not in (BASE, JOINT) and chosen.examples is None:
+    if stage.name not in (BASE, JOINT) and chosen.examples is None and not stage.memory_of:
         return _flat(train), _flat(validation)
     rows = {task: _read(files) for task, files in train.items()}
     checked = {task: _read(files) for task, files in validation.items()}
@@ -105,8 +105,12 @@ def sides_of(
         asked = [e for found in (*checked.values(), out) for e in found]
     else:
         learned, asked = (_read(_flat(side)) for side in (train, validation))
+    learned = limited(learned, chosen.examples, config.seed)
+    if stage.name == ERC and memory is not None:
+        # Not held out: which epoch is best, labels tell.
+        learned += read_records(memory) * config.erc.rehearsal
     written = []
-    for side, found in zip(_SIDES, (limited(learned, chosen.examples, config.seed), asked), strict=True):
+    for side, found in zip(_SIDES, (learned, asked), strict=True):
         path = storage.join(planned.folder, f"{side}.jsonl")
         write_records(path, found)
         written.append((path,) if found else ())
@@ -136,7 +140,10 @@ def _made_from(config: TrainCoeConfig, stage: Stage, sources: Sources, hashes: d
     if stage.name == JOINT:
         found["mixture"] = config.mixture.model_dump(mode="json")
     if stage.kind == "sft":
-        return {**found, **_mattering(getattr(config, stage.name).model_dump(mode="json"))}
+        settings = getattr(config, stage.name).model_dump(mode="json")
+        if stage.name == ERC and not stage.memory_of:
+            settings.pop("rehearsal")
+        return {**found, **_mattering(settings)}
     files["seeds"] = [_sha256(path, hashes) for path in sources.seeds()]
     engine = config.rollouts.engine
     found |= {"engine": {"kind": engine.kind, "dtype": engine.dtype}, **_mattering(config.steer.model_dump(mode="json"))}

@@ -15,6 +15,7 @@ FIGURES: tuple[tuple[str, str, str], ...] = (
 """Key, title, and what it says; in the order of the table."""
 
 METHODS: Mapping[str, str] = {
+    "auto": "Models that learned to reason to the end write their reasons first and the label last; of others the likeliest label counts.",
     "score": "The label is the one that the model finds likeliest of all labels.",
     "generate": "The model writes the label.",
     "reason": "The model writes its reasons first and the label last.",

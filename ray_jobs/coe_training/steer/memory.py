@@ -99,10 +99,12 @@ def harvest(
             accepted.append(replace(example, target=verdict.text, meta={**example.meta, **origin}))
     solved = {example.example_id for example in accepted}
     left = [example for example in pool if example.example_id not in solved]
+    seeds = [example for example in memory if "round" not in example.meta]
     figures = {
         **counted(rows, pool, solved),
         "hinted": sum(row["hinted"] and row["accepted"] for row in rows),
-        "new_share": new_share(accepted, [e for e in memory if "round" not in e.meta], config.copy_words),
+        "new_share": new_share(accepted, seeds, config.copy_words),
+        "new_answers": sum(e.target not in {seed.target for seed in seeds} for e in accepted),
     }
     return Harvest(rows, accepted, left, figures)
 

@@ -25,7 +25,7 @@ def test_the_newest_model_is_asked_about_the_test_side_of_what_it_was_trained_on
         ("no_clues", "ablation"),
     ]
     assert subject.store.folder == toy.store.folder
-    assert (subject.side, subject.task) == ("test", "erc")
+    assert (subject.side, subject.contenders[0].task) == ("test", "erc")
     assert [q.example_id for q in subject.questions] == [e.example_id for e in toy.store.read("erc", "test")]
     assert subject.warnings == ()
     assert "made" in subject.notes[0]
@@ -35,6 +35,20 @@ def test_reasons_are_asked_for_with_their_own_prompts(toy) -> None:
     subject = choose_subject(settings(toy.root, method="reason", side="validation"))
     assert {(q.task, line_key(q.example_id).split) for q in subject.questions} == {("steer", "validation")}
     assert any("by which epochs" in note for note in subject.notes)
+
+
+def test_a_model_that_learned_reasons_to_the_end_gives_them(toy, tmp_path: Path) -> None:
+    lasting = {"stage": "erc", "memory_of": {"stage": "steer"}}
+    reasons, labels = (
+        str(make_model(tmp_path, name, toy.store, **facts)) for name, facts in (("reasons", lasting), ("labels", {"stage": "erc"}))
+    )
+    subject = choose_subject(settings(toy.root, models=f"{labels},{reasons}", baselines=["no_clues"]))
+    assert [(c.name, c.method) for c in subject.contenders] == [("labels", "score"), ("reasons", "reason"), ("no_clues", "score")]
+    asked = [subject.asked_of(contender, subject.questions) for contender in subject.contenders[:2]]
+    assert [{q.task for q in questions} for questions in asked] == [{"erc"}, {"steer"}]
+    assert [line_key(q.example_id) for q in asked[0]] == [line_key(q.example_id) for q in asked[1]]
+    told = choose_subject(settings(toy.root, models=f"{labels},{reasons}", method="score"))
+    assert {c.method for c in told.contenders} == {"score"}
 
 
 def test_models_of_a_group_are_all_asked(toy) -> None:

@@ -35,6 +35,12 @@ def test_the_joint_training_learns_what_self_training_harvested():
     assert joint.memory_of == "steer"
 
 
+def test_the_last_stage_learns_the_harvest_again_where_there_is_one():
+    found = {strategy: stages_of(strategy, rehearsal=True)[-1].memory_of for strategy in STRATEGIES}
+    assert found == {"full_curriculum": "steer", "steer_only": "steer", "mixed": "steer", "auxiliary_only": None, "custom": None}
+    assert {stages_of(strategy)[-1].memory_of for strategy in STRATEGIES} == {None}
+
+
 def keys(strategy, **changes):
     stages = stages_of(strategy)
     return stage_keys(stages, {stage.name: {"seed": 0, **changes.get(stage.name, {})} for stage in stages})

@@ -81,6 +81,24 @@ def test_a_mixture_is_written_down_whole_with_what_is_held_out(root):
     assert {e.example_id for e in learned}.isdisjoint(e.example_id for e in asked)
 
 
+def test_the_last_stage_sees_each_harvested_answer_so_often_an_epoch(root, tmp_path):
+    config = resolved(settings(root, "again", strategy="steer_only", erc={"training": TRAINING, "examples": 12, "rehearsal": 2}))
+    sources = find_sources(config)
+    *_, erc = plan(config, sources)
+    memory = str(tmp_path / "memory.jsonl")
+    harvest = read_records(sources.seeds()[0])
+    write_records(memory, harvest)
+    train, validation = sides_of(config, erc, sources, memory)
+    learned = read_records(train[0])
+    assert [e.task for e in learned].count("erc") == 12
+    assert learned[12:] == harvest * 2
+    assert {e.task for path in validation for e in read_records(path)} == {"erc"}
+    assert changed(root, erc={"training": TRAINING, "examples": 12, "rehearsal": 2}) == ["erc"]
+    # Without a harvest the setting means nothing.
+    again = {"training": TRAINING, "examples": 12, "rehearsal": 2}
+    assert planned(root, strategy="auxiliary_only", erc=again) == planned(root, strategy="auxiliary_only")
+
+
 def test_texts_of_the_base_stage_hold_no_answer(root):
     config = resolved(settings(root, "first", base={"training": TRAINING}))
     sources = find_sources(config)

@@ -67,6 +67,15 @@ def test_reasons_like_a_seed_are_not_new() -> None:
     assert new_share([], SEEDS, 5) is None
 
 
+def test_answers_that_are_no_seed_s_are_counted() -> None:
+    seed = SEEDS[0]
+    alike = next(e for e in POOL if e.gold == seed.gold)
+    other = next(e for e in POOL if e != alike)
+    rollouts = Rollout(alike.example_id, seed.target), Rollout(other.example_id, reasons(other))
+    found = gathered(*rollouts, duplicates="example")
+    assert (found.figures["accepted"], found.figures["new_answers"]) == (2, 1)
+
+
 def test_lines_are_drawn_by_name() -> None:
     assert some_of(POOL, 4, 1) == some_of(POOL[::-1], 4, 1) != some_of(POOL, 4, 2)
     assert set(e.example_id for e in some_of(POOL, 2, 1)) < set(e.example_id for e in some_of(POOL, 4, 1))
