@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from rapport.core.errors import RapportError
 from rapport.core.examples import Example
 from rapport.core.units import SpeechUnits
 from rapport.models.backends.llm.decoding import write_tokens
+from rapport.models.backends.llm.past import new_past
 from rapport.models.backends.llm.sampling import Sampler
 from rapport.models.emosds.answer import Answer, Piece, parse_answer, tag_of
 from rapport.models.emosds.config import GenerationConfig
@@ -125,7 +125,7 @@ class Generator:
         grammar = self._grammar(stage) if self.config.constrained else None
         batch = {k: v.to(model.device) for k, v in self._collator.prompts(examples, speech).items()}
         mask = batch.pop("attention_mask")
-        cache = DynamicCache(config=model.config)
+        cache = new_past(model.config)
         hidden = model.hidden(model.embed(**batch), mask, cache)[:, -1]
         states = grammar.start(len(examples)) if grammar else None
         chance = self._sampler.chances([e.example_id for e in examples], limit).to(model.device)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from rapport.models.backends.llm.batches import packed
 from rapport.models.backends.llm.decoding import Step, write_tokens
+from rapport.models.backends.llm.past import new_past
 from rapport.models.backends.llm.sampling import Sampler
 from rapport.models.erc.model import ErcModel
 from rapport.models.erc.model_config import ErcGenerationConfig
@@ -109,7 +109,7 @@ class ErcGenerator:
         model, limit = self.model, self.config.max_new_tokens
         batch = {k: v.to(model.device) for k, v in self._collator.prompts([prompt.text for prompt, _ in asked]).items()}
         mask = batch["attention_mask"]
-        cache = DynamicCache(config=model.config)
+        cache = new_past(model.config)
         hidden = model.hidden(batch["input_ids"], mask, cache)[:, -1]
         # The first answer to a prompt is drawn by its name alone: it stays the same when more are asked for.
         names = [prompt.example_id + (f"#{sample}" if sample else "") for prompt, sample in asked]

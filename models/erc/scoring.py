@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from rapport.core.errors import RapportError
 from rapport.models.backends.llm.batches import packed
+from rapport.models.backends.llm.past import new_past
 from rapport.models.erc.model import ErcModel
 from rapport.models.erc.model_config import ScoringConfig
 
@@ -98,7 +98,7 @@ class ErcScorer:
         """Log-likelihood of every answer [K] of every prompt."""
         model = self.model
         batch = {k: v.to(model.device) for k, v in self._collator.prompts(prompts).items()}
-        mask, cache = batch["attention_mask"], DynamicCache(config=model.config)
+        mask, cache = batch["attention_mask"], new_past(model.config)
         last = model.hidden(batch["input_ids"], mask, cache)[:, -1]
         first = self._log_likelihoods(last)  # [B, V] of the first token of an answer
         owner = torch.tensor([row for row, ids in enumerate(answers) for _ in ids], device=model.device)  # [C]

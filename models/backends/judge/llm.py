@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from jinja2 import TemplateError
 from torch import Tensor
-from transformers import Cache, DynamicCache
+from transformers import Cache
 
 from rapport.core.errors import RapportError
 from rapport.core.storage import content_key
@@ -28,6 +28,7 @@ from rapport.models.backends.llm.base import load_base, reference_of
 from rapport.models.backends.llm.batches import packed
 from rapport.models.backends.llm.decoding import hidden_states, write_tokens
 from rapport.models.backends.llm.padding import ensure_pad
+from rapport.models.backends.llm.past import new_past
 from rapport.models.backends.llm.sampling import Sampler
 from rapport.simulator.requests import JudgeRequest, Result
 
@@ -91,7 +92,7 @@ class LlmJudge:
         width = max(len(ids) for ids in prompts)
         ids = torch.tensor([[self._pad] * (width - len(p)) + p for p in prompts], device=self._device)
         mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=self._device)
-        cache = DynamicCache(config=self._base.config)
+        cache = new_past(self._base.config)
         chance = self._sampler.chances([str(request.seed) for request in requests], self._config.max_new_tokens).to(self._device)
         writing = None if self._grammar is None else [self._grammar.begin(request) for request in requests]
 

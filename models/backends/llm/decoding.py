@@ -15,6 +15,10 @@ from torch import Tensor
 from transformers import Cache
 
 
+_WORTH_KEEPING = 0.75
+"""Rows that have ended leave the cache, which copies it, when fewer than this share of its rows are still being written."""
+
+
 class Step(NamedTuple):
     """One token of every row that is still being written."""
 
@@ -66,6 +70,7 @@ def write_tokens(
     they belong to and the number of the step. A row leaves after a token in `ends`, or when `gone` says so.
     """
     rows = list(range(len(hidden)))
+    places = torch.arange(len(rows), device=hidden.device)  # [A] where the rows stand in the cache
     for step in range(limit):
         logits = logits_of(hidden)
         tokens = choose(logits, rows, step)
@@ -76,8 +81,13 @@ def write_tokens(
             return
         if len(going) < len(rows):
             keep = torch.tensor(going, device=hidden.device)
-            cache.batch_select_indices(keep)
-            tokens, mask = tokens[keep], mask[keep]
+            tokens, places = tokens[keep], places[keep]
             rows = [rows[place] for place in going]
-        mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
-        hidden = read(tokens[:, None], mask, cache)[:, -1]
+        if len(rows) < _WORTH_KEEPING * len(mask):
+            cache.batch_select_indices(places)
+            mask = mask[places]
+            places = torch.arange(len(rows), device=hidden.device)
+        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+        following = tokens.new_zeros(len(mask))
+        following[places] = tokens
+        hidden = read(following[:, None], mask, cache)[places, -1]
