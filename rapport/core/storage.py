@@ -6,6 +6,7 @@ itself). An output folder is complete when its `manifest.json` exists, which is 
 was made from, so a job that is run again finds its own earlier work.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -127,6 +128,10 @@ def write_file(path: str | Path, write: Callable[[str], object]) -> None:
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, inner)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise RapportError(f"no space is left for {inner}: make room there, or choose another storage (what is finished stays)") from error
     finally:
         Path(temporary).unlink(missing_ok=True)
 
