@@ -12,6 +12,7 @@ from ray.train.v2.api.preemption import PreemptionInfo
 
 from rapport.core import storage
 from rapport.core.errors import RapportError
+from rapport.ray_jobs.meters import TrainingMeter
 from rapport.ray_jobs.training_runs.run_folder import CHECKPOINTS, checkpoint_name, flat_settings
 from rapport.training.checkpoint import Checkpoint
 from rapport.training.report import Report, Reporting
@@ -43,10 +44,13 @@ def reporter(folder: str, tracker: Tracker | None, flat: Callable[[Mapping[str, 
     turn when a machine of the training is about to be taken away.
     """
     latest: dict[str, Any] = {}
+    meter = TrainingMeter(folder.rsplit("/", 1)[-1], torch.cuda.max_memory_allocated if torch.cuda.is_available() else None)
 
     def report(said: Report) -> None:
         if tracker is not None:
             tracker(said)
+            meter.step(said.step)
+            meter.epoch(said.record or {})
         if said.record is not None:
             latest.clear()
             latest.update(flat(said.record))
