@@ -223,7 +223,7 @@ def strike(command: list[str], folder: Path, repository: Path, at: int) -> float
     first_s = 0.0
     job = subprocess.Popen(command, cwd=repository, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
-        deadline = began_s + 240
+        deadline = began_s + 600
         while (count := len(list(folder.glob("chunks/*.parquet")))) < at:
             first_s = first_s or (time.monotonic() - began_s if count > before else 0.0)
             assert job.poll() is None, "the job ended before it could be killed"
