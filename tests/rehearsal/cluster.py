@@ -103,8 +103,6 @@ def edited(hosts: Sequence[Host], token: Path, storage: Path, cpus: int) -> dict
     described["file_mounts"] = {there: str(ROOT / here) for there, here in described["file_mounts"].items()}
     setup = [command for command in described["setup_commands"] if "uv sync" not in command and "astral.sh" not in command]
     changes = {"$HOME/rapport-environment/.venv/bin": str(BIN), "/mnt/shared/rapport": str(storage)}
-    # Three machines share the processors of one.
-    changes["export RAY_AUTH_MODE=token"] = "export RAY_AUTH_MODE=token RAY_raylet_start_wait_time_s=120"
     for old, new in changes.items():
         setup = [command.replace(old, new) for command in setup]
     described["setup_commands"] = setup
