@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export RAY_ENABLE_UV_RUN_RUNTIME_ENV := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart emosds listener coe agent test rehearsal check serve bench setup
+.PHONY: help quickstart emosds listener coe agent test faults rehearsal check audit serve bench setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,13 +64,22 @@ agent: $(SYNCED) ## an agent that learns to speak from nothing: data -> body -> 
 test: $(SYNCED) ## every test, on CPU, without network; ARGS="-k storage" picks some
 	@$(PY) -m pytest $(ARGS)
 
+faults: $(SYNCED) ## jobs killed at ten random points, with figures: minutes
+	@$(PY) -m pytest tests -m faults -s $(ARGS)
+
 rehearsal: $(SYNCED) ## ray up, jobs, ray down on three hosts made on this computer: Linux, as root, minutes
 	@$(PY) -m pytest tests/rehearsal -m rehearsal -s $(ARGS)
 
-check: $(SYNCED) ## linter, formatter and type checker over the whole tree
+check: $(SYNCED) ## linter, formatter and type checker over the whole tree, and the audit where PyPI answers
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy .typecheck/rapport tests $(wildcard benchmarks)
+	@if $(PY) -c 'import httpx; httpx.get("https://pypi.org/pypi/pip/25.0/json", timeout=10).raise_for_status()' 2>/dev/null; \
+	  then $(MAKE) --no-print-directory audit; else echo "not audited: PyPI's list of known holes does not answer here"; fi
+
+audit: $(SYNCED) ## known holes in the locked packages; wants the network
+	@$(UV) export --quiet --locked --all-extras --no-emit-project --no-annotate --output-file .venv/audited.txt
+	@.venv/bin/pip-audit --strict --disable-pip --require-hashes --requirement .venv/audited.txt
 
 serve: $(SYNCED) ## the newest trained models at http://127.0.0.1:8000; ARGS="--app ser --model FOLDER --port 8001"
 	@$(PY) -m rapport.ray_jobs.serve_app $(ARGS)

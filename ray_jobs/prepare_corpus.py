@@ -27,7 +27,11 @@ def run(config: PrepareConfig) -> dict[str, Any]:
     if plan.pending:
         files = sum(chunk.files for chunk in plan.pending)
         with start_ray(num_cpus=config.concurrency), progress(f"decoding {config.corpus.name}", files) as advance:
+            from rapport.ray_jobs.meters import PreparationMeter
+
+            meter = PreparationMeter(plan.corpus)
             for done in decode_chunks(plan):
+                meter.chunk(done)
                 speech_s += done["speech_s"]
                 advance(done["files"])
     result = assemble(plan)

@@ -23,6 +23,7 @@ from pydantic_core import to_json
 from rapport.core import storage
 from rapport.core.config import JobConfig, load_config
 from rapport.core.errors import RapportError
+from rapport.ray_jobs.job_log import again, open_log
 
 JobConfigT = TypeVar("JobConfigT", bound=JobConfig)
 
@@ -42,20 +43,36 @@ def job(kind: type[JobConfigT], run: Callable[[JobConfigT], Mapping[str, Any]], 
 
     The job's name is the file that defines `run`. An error that the user can mend (RapportError, also one raised inside a Ray task or a
     training worker) is told without a stack trace and ends the process with status 1, as Ctrl-C ends it with 130; every other error rises.
-    A result that says `"ok": False` ends it with status 1 as well, once it is printed.
+    However it failed, the command line that goes on with what was done is told. A result that says `"ok": False` ends it with status 1 as
+    well, once it is printed.
     """
+    name = job_name(run)
+    log = open_log(name)
     try:
-        config = load_config(kind, argv, job=job_name(run), description=run.__globals__.get("__doc__"))
+        _run(kind, run, name, argv)
+    finally:
+        if log is not None:
+            log.finish()
+
+
+def _run(kind: type[JobConfigT], run: Callable[[JobConfigT], Mapping[str, Any]], name: str, argv: Sequence[str] | None) -> None:
+    started = False
+    try:
+        config = load_config(kind, argv, job=name, description=run.__globals__.get("__doc__"))
+        started = True
         # JSON has no NaN: an undefined figure is null.
         result = json.loads(to_json(dict(run(config)), inf_nan_mode="null", fallback=_plain))
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+        print(f"stopped; to go on: {again(name, sys.argv[1:] if argv is None else argv)}", file=sys.stderr)
         raise SystemExit(130) from None
     except Exception as error:
         mendable = _mendable(error)
+        if mendable is not None:
+            print(_red(f"error: {mendable}"), file=sys.stderr, flush=True)
+        if started:
+            print(f"to go on: {again(name, sys.argv[1:] if argv is None else argv)}", file=sys.stderr, flush=True)
         if mendable is None:
             raise
-        print(_red(f"error: {mendable}"), file=sys.stderr, flush=True)
         raise SystemExit(1) from None
     if "folder" in result:
         storage.write_json(storage.join(result["folder"], RESULT), result)

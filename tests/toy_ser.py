@@ -14,6 +14,7 @@ from rapport.ray_jobs.ser_training.config import TrainSerConfig
 RATE_HZ = 16_000
 PITCHES_HZ = {"01": 300, "03": 900, "04": 2500}
 EMOTIONS = ("neutral", "happy", "sad")
+SPLIT = {"validation": 0.25, "test": 0.25}
 
 
 def prepare_toys(root: Path, actors: range = range(1, 9), *, name: str = "ravdess", **changes: Any) -> str:
@@ -22,6 +23,17 @@ def prepare_toys(root: Path, actors: range = range(1, 9), *, name: str = "ravdes
     Gives the folder of the prepared corpus below the storage root `root`.
     """
     raw = root / f"raw-{name}"
+    write_toys(raw, actors, name)
+    corpus = {"name": name, "root": str(raw)}
+    values = {"corpus": corpus, "storage": str(root), "split": SPLIT, **changes}
+    plan = plan_corpus(PrepareConfig.model_validate(values))
+    for chunk in plan.pending:
+        decode_chunk({"chunk": chunk.to_json()}, plan.folder, plan.config.limits)
+    return str(assemble(plan)["folder"])
+
+
+def write_toys(raw: Path, actors: range = range(1, 9), name: str = "ravdess") -> None:
+    """Write the tones that `prepare_toys` prepares."""
     for actor in actors:
         for emotion, pitch_hz in PITCHES_HZ.items():
             for statement in (1, 2):
@@ -31,15 +43,9 @@ def prepare_toys(root: Path, actors: range = range(1, 9), *, name: str = "ravdes
                 else:
                     path = raw / f"Actor_{actor:02d}" / f"03-01-{emotion}-01-0{statement}-01-{actor:02d}.wav"
                 _write_tone(path, pitch_hz, seed=[len(name), actor, int(emotion), statement])
-    corpus = {"name": name, "root": str(raw)}
-    values = {"corpus": corpus, "storage": str(root), "split": {"validation": 0.25, "test": 0.25}, **changes}
-    plan = plan_corpus(PrepareConfig.model_validate(values))
-    for chunk in plan.pending:
-        decode_chunk({"chunk": chunk.to_json()}, plan.folder, plan.config.limits)
-    return str(assemble(plan)["folder"])
 
 
-def toy_settings(root: Path, **changes: Any) -> TrainSerConfig:
+def toy_settings(root: Path | str, **changes: Any) -> TrainSerConfig:
     """Settings of a short training; blocks given are merged into the defaults."""
     values: dict[str, Any] = {
         "storage": str(root),

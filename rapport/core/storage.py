@@ -1,11 +1,12 @@
 """One storage root, local or object store, with outputs that are complete or absent.
 
-A path here is a string: a local path or a URI that `pyarrow.fs` understands (`s3://`, `gs://`, `file://`). A single file is written
-under a temporary name and moved (an object store's upload is atomic by itself). An output folder is complete when its
-`manifest.json` exists, which is written last; its name carries the content key of what it was made from, so a job that is run
-again finds its own earlier work.
+A path here is a string: a local path or a URI that `pyarrow.fs` understands (`s3://`, `gs://`, `file://`). `AWS_ENDPOINT_URL` names the
+server where `s3://` is not Amazon's. A single file is written under a temporary name and moved (an object store's upload is atomic by
+itself). An output folder is complete when its `manifest.json` exists, which is written last; its name carries the content key of what it
+was made from, so a job that is run again finds its own earlier work.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -13,6 +14,7 @@ import posixpath
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +25,32 @@ import pyarrow.parquet as pq
 from rapport.core.errors import RapportError
 
 MANIFEST = "manifest.json"
+# Between them lie half a second, then twice as long each time, up to ten seconds on average.
+_ATTEMPTS = 10
 
 
 def resolve(path: str | Path) -> tuple[pafs.FileSystem, str]:
     """The file system and inner path of a path or URI; `~` is expanded and relative paths are made absolute."""
     text = str(path)
+    if text.startswith("s3://") and not set("?@") & set(text):
+        # Split here, so that keys may hold what a URI may not, such as spaces.
+        inner = text.removeprefix("s3://").rstrip("/")
+        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+        return _s3(inner.partition("/")[0], endpoint, os.getpid()), inner
     if "://" in text:
         return pafs.FileSystem.from_uri(text)
     return pafs.LocalFileSystem(), str(Path(text).expanduser().absolute())
+
+
+@lru_cache(maxsize=16)
+def _s3(bucket: str, endpoint: str | None, pid: int) -> pafs.S3FileSystem:
+    """The store that holds a bucket, which is asked once where it lies: by default every path would ask again.
+
+    Requests are tried for about a minute, longer than the six seconds that Arrow would.
+    """
+    region = pafs.FileSystem.from_uri(f"s3://{bucket}")[0].region
+    retries = pafs.AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS)
+    return pafs.S3FileSystem(region=region, endpoint_override=endpoint, retry_strategy=retries)
 
 
 def is_local(path: str | Path) -> bool:
@@ -108,6 +128,10 @@ def write_file(path: str | Path, write: Callable[[str], object]) -> None:
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, inner)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise RapportError(f"no space is left for {inner}: make room there, or choose another storage (what is finished stays)") from error
     finally:
         Path(temporary).unlink(missing_ok=True)
 

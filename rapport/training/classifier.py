@@ -144,8 +144,7 @@ class _Training(EpochLoop[ClassifierProgress]):
                 continue
             self._step(group)
             group = []
-            every = self.config.save_every_steps
-            self.tell(save=bool(every) and self.progress.step % every == 0 and not last)
+            self.tell_step(last=last)
 
     def finish_epoch(self) -> None:
         """Let all workers have the same running statistics, then do what every loop does."""

@@ -183,11 +183,9 @@ class _Training(EpochLoop[CaptionProgress]):
         """The steps that remain of the epoch under way."""
         self.model.train()
         batches = self.sampler.epoch(self.progress.epoch)
-        every = self.config.save_every_steps
         for batch in batches[self.progress.batch :]:
             self._step(batch)
-            last = self.progress.batch == len(batches)
-            self.tell(save=bool(every) and self.progress.step % every == 0 and not last)
+            self.tell_step(last=self.progress.batch == len(batches))
 
     def _step(self, batch: npt.NDArray[np.int64]) -> None:
         progress = self.progress

@@ -15,7 +15,7 @@ from typing import Any, Generic, Literal, Protocol
 from rapport.core.errors import RapportError
 from rapport.training.checkpoint import Checkpoint, ProgressT
 from rapport.training.numerics import finite
-from rapport.training.report import Report
+from rapport.training.report import Report, Reporting
 from rapport.training.weights import Weights
 
 
@@ -52,6 +52,11 @@ class LoopConfig(Protocol):
         """Epochs between checkpoints."""
         ...
 
+    @property
+    def save_every_steps(self) -> int:
+        """Optimiser steps between checkpoints within an epoch; 0 saves none."""
+        ...
+
 
 class EpochLoop(ABC, Generic[ProgressT]):
     """The state of one training on one worker, and what is done to it."""
@@ -65,6 +70,8 @@ class EpochLoop(ABC, Generic[ProgressT]):
         if not validates and (config.selection == "best" or config.patience):
             raise RapportError(f"there are no {missing}, or set selection to last and patience to 0")
         self.loop, self.report, self.progress, self.validates = config, report, progress, validates
+        self.urgent = report.urgent if isinstance(report, Reporting) else None
+        self.owed = False
         self.best: Weights | None = None
         self.clock = time.monotonic()
 
@@ -128,12 +135,20 @@ class EpochLoop(ABC, Generic[ProgressT]):
         progress.stopped = bool(loop.patience) and progress.stale >= loop.patience
         record["seconds"] = self.tick()
         progress.history.append(record)
-        self.tell(record=record, save=final or progress.stopped or progress.epoch % loop.save_every_epochs == 0)
+        self.tell(record=record, save=final or progress.stopped or self.owed or progress.epoch % loop.save_every_epochs == 0)
+
+    def tell_step(self, *, last: bool) -> None:
+        """Report a step, with a checkpoint if it is time for one or one was asked for; after the `last` of an epoch, the epoch has it."""
+        step, every = self.progress.step, self.loop.save_every_steps
+        # Every worker asks at every step, whatever it knows already: the answer is one that all wait for.
+        self.owed = (self.urgent is not None and self.urgent(step)) or self.owed
+        self.tell(save=(self.owed or (bool(every) and step % every == 0)) and not last)
 
     def tell(self, *, save: bool, record: dict[str, Any] | None = None) -> None:
         """Report the step, and with `save` offer a checkpoint."""
         progress, offered = self.progress, None
         if save:
+            self.owed = False
             self.tick()
             offered = self.checkpoint()
             finite(progress.loss_sum, progress.step)

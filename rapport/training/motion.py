@@ -128,11 +128,9 @@ class _Training(EpochLoop[MotionProgress]):
         self.model.train()
         batches = self.sampler.epoch(self.progress.epoch)
         self.factor = plateau_factor([record["train"]["loss"] for record in self.progress.history], self.config.plateau)
-        every = self.config.save_every_steps
         for stretches in batches[self.progress.batch :]:
             self._step(self.data.train.batch(stretches).to(self.device))
-            last = self.progress.batch == len(batches)
-            self.tell(save=bool(every) and self.progress.step % every == 0 and not last)
+            self.tell_step(last=self.progress.batch == len(batches))
 
     def _step(self, batch: MotionBatch) -> None:
         progress = self.progress

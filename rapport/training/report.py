@@ -25,3 +25,15 @@ class Report:
     """The figures of an epoch, when one has just finished."""
     checkpoint: Checkpoint[Any] | None = None
     """The training as it stands, when it is time to save it. Its tensors are the live ones: save before returning."""
+
+
+@dataclass(frozen=True)
+class Reporting:
+    """Where reports go, and whether a checkpoint is wanted out of turn: `report` of a training may be one, or a plain function."""
+
+    tell: Callable[[Report], None]
+    urgent: Callable[[int], bool] | None = None
+    """Asked after each optimiser step, with its number, by every worker: whether to save now. All workers must get the same answer."""
+
+    def __call__(self, said: Report) -> None:
+        self.tell(said)

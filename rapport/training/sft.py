@@ -176,11 +176,9 @@ class _Training(EpochLoop[LanguageProgress]):
         tasks = [partial(self._load, indices) for step in remaining for indices in step]
         loaded = read_ahead(tasks, self.threads)
         self.epoch_clock, self.epoch_tokens = time.monotonic(), 0
-        every = self.config.save_every_steps
         for step in remaining:
             self._step([next(loaded) for _ in step])
-            last = self.progress.batch == len(steps)
-            self.tell(save=bool(every) and self.progress.step % every == 0 and not last)
+            self.tell_step(last=self.progress.batch == len(steps))
 
     def further(self) -> dict[str, float]:
         """Tokens a second of the epoch, or of the part of it since it was continued."""

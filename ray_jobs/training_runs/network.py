@@ -23,7 +23,7 @@ class NodeNetwork(TorchConfig):
 
 
 class _NodeNetworkBackend(_TorchBackend):
-    def on_start(self, worker_group: BaseWorkerGroup, backend_config: TorchConfig) -> None:
+    def on_start(self, worker_group: BaseWorkerGroup, backend_config: TorchConfig) -> None:  # type: ignore[override]
         """Before the workers meet, each chooses its network."""
         worker_group.execute(_choose_network)
         super().on_start(worker_group, backend_config)

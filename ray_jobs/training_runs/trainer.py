@@ -44,7 +44,8 @@ def make_trainer(
     own = not os.environ.get("RAY_ADDRESS") and ray.get_runtime_context().get_actor_id() is None
     if own:
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
-    use_gpu = workers.use_gpu == "yes" or (workers.use_gpu == "auto" and ray.cluster_resources().get("GPU", 0) >= workers.count)
+    least = workers.least or workers.count
+    use_gpu = workers.use_gpu == "yes" or (workers.use_gpu == "auto" and ray.cluster_resources().get("GPU", 0) >= least)
     cpus = workers.cpus or max(1, int(ray.available_resources().get("CPU", 1)) // workers.count)
     kind = LocalTrainer if own else TorchTrainer
     return kind(
@@ -52,7 +53,10 @@ def make_trainer(
         torch_config=NodeNetwork(),
         train_loop_config={**setup, "threads": min(cpus, max(1, (os.cpu_count() or 1) // workers.count))},
         scaling_config=ScalingConfig(
-            num_workers=workers.count, use_gpu=use_gpu, resources_per_worker={"CPU": cpus, **({"GPU": 1} if use_gpu else {})}
+            # A range, even of one, would have Ray look for room every minute.
+            num_workers=workers.count if least == workers.count else (least, workers.count),
+            use_gpu=use_gpu,
+            resources_per_worker={"CPU": cpus, **({"GPU": 1} if use_gpu else {})},
         ),
         run_config=RunConfig(
             name=CHECKPOINTS,

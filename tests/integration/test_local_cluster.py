@@ -6,10 +6,12 @@ import subprocess
 import sys
 import time
 
+import httpx
 import psutil
 import pytest
 
 from rapport.ray_jobs import local_cluster as clusters
+from rapport.ray_jobs.runtime import token_path
 
 
 @pytest.mark.slow
@@ -21,6 +23,23 @@ def test_a_cluster_whose_port_another_took_at_the_same_moment_takes_another(monk
         with clusters.local_cluster(num_cpus=1) as second:
             assert second.dashboard != first.dashboard
         assert first.run('python -c "print({})"', told=lambda line: None).ok
+
+
+@pytest.mark.slow
+def test_the_job_server_and_the_dashboard_answer_who_has_the_token_alone():
+    with clusters.local_cluster(num_cpus=1) as cluster:
+        path = token_path()
+        assert path.stat().st_mode & 0o777 == 0o600
+        token = os.environ.get("RAY_AUTH_TOKEN") or path.read_text().strip()
+        job = {"entrypoint": "true", "runtime_env": {}}
+        with httpx.Client(base_url=cluster.dashboard, timeout=60) as client:
+            for page in ("/api/jobs/", "/api/cluster_status", "/api/v0/nodes", "/nodes?view=summary"):
+                assert client.get(page).status_code == 401, page
+                assert client.get(page, headers={"Authorization": "Bearer wrong"}).status_code == 403, page
+                assert client.get(page, headers={"Authorization": f"Bearer {token}"}).status_code == 200, page
+            assert client.post("/api/jobs/", json=job).status_code == 401
+            assert client.put("/api/serve/applications/", json={"applications": []}).status_code == 401
+            assert client.get("/api/jobs/", headers={"Authorization": f"Bearer {token}"}).json() == []
 
 
 @pytest.mark.slow

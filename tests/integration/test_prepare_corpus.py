@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import random
 import signal
 import struct
 import subprocess
@@ -18,8 +19,10 @@ import soundfile
 from rapport.core import storage
 from rapport.core.audio import encode_wav
 from rapport.core.errors import RapportError
-from rapport.datasets.prepare import PrepareConfig
+from rapport.datasets.assemble import assemble
+from rapport.datasets.prepare import Plan, PrepareConfig, plan_corpus
 from rapport.datasets.prepared import open_prepared
+from rapport.datasets.stages.decode import decode_chunk
 from rapport.ray_jobs.prepare_corpus import run
 
 RATE = 16_000
@@ -172,9 +175,12 @@ def settled(folder: Path, quiet_s: float = 5.0) -> dict[str, int]:
     return last
 
 
-def test_a_killed_job_goes_on_where_it_stopped_and_gives_the_same_bytes(ray_cluster, tmp_path, repository):
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.faults)])
+def test_a_job_killed_at_random_points_redoes_nothing_it_finished_and_gives_the_same_bytes(kills, ray_cluster, tmp_path, repository):
+    clips = 150
     root = tmp_path / "corpus"
-    for index in range(150):
+    for index in range(clips):
         write(root, index, encode_wav(speech(index, 1.0, 44_100), 44_100))
     write(root, 5, b"")
     changes = {"chunk_size": 1, "max_quarantined_fraction": 0.1}
@@ -183,18 +189,17 @@ def test_a_killed_job_goes_on_where_it_stopped_and_gives_the_same_bytes(ray_clus
     flags = ["--corpus.root", str(root), "--storage", str(tmp_path / "killed"), "--chunk-size", "1", "--max-quarantined-fraction", "0.1"]
     command = [sys.executable, "-m", "rapport.ray_jobs.prepare_corpus", *flags]
     folder = Path(whole["folder"].replace("/whole/", "/killed/"))
-    job = subprocess.Popen(command, cwd=repository, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-    try:
-        deadline = time.monotonic() + 120
-        while len(list(folder.glob("chunks/*.parquet"))) < 10:
-            assert job.poll() is None, "the job ended before it could be killed"
-            assert time.monotonic() < deadline, "the job has written nothing"
-            time.sleep(0.005)
-    finally:
-        os.killpg(job.pid, signal.SIGKILL)
-        job.wait()
-    finished = settled(folder)  # its workers follow it, but may write what they were at
-    assert 10 <= len(finished) < 150
+    finished: dict[str, int] = {}
+    started_again_s = []
+    for point in sorted(random.sample(range(5, clips - 20), kills)):
+        waited_s = strike(command, folder, repository, max(point, len(finished) + 1))
+        started_again_s.append(waited_s)
+        now = settled(folder)  # its workers follow it, but may write what they were at
+        assert {name: now[name] for name in finished} == finished, "finished work was done again"
+        finished = now
+        if len(finished) > clips - 20:
+            break
+    assert 5 <= len(finished) < clips
     assert not (folder / "manifest.json").exists()
 
     done = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=True)
@@ -204,3 +209,59 @@ def test_a_killed_job_goes_on_where_it_stopped_and_gives_the_same_bytes(ray_clus
     assert {name: (folder / "chunks" / name).stat().st_mtime_ns for name in finished} == finished
     assert outputs(str(folder)) == outputs(whole["folder"])
     assert storage.read_json(folder / "result.json") == result
+    # What a kill can cost is what each processor was at.
+    in_flight = len(started_again_s) * int(ray_cluster["CPU"])
+    assert in_flight <= 0.2 * clips or kills > 2
+    waits = ", ".join(f"{seconds:.1f}" for seconds in started_again_s[1:])
+    print(f"killed {len(started_again_s)} times; of {clips} chunks none was finished twice; first new chunk after a restart: {waits} s")
+
+
+def strike(command: list[str], folder: Path, repository: Path, at: int) -> float:
+    """SIGKILL a job and all its processes once it has finished that many chunks; gives the time to its first new one, in s."""
+    before = len(list(folder.glob("chunks/*.parquet")))
+    began_s = time.monotonic()
+    first_s = 0.0
+    job = subprocess.Popen(command, cwd=repository, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        deadline = began_s + 600
+        while (count := len(list(folder.glob("chunks/*.parquet")))) < at:
+            first_s = first_s or (time.monotonic() - began_s if count > before else 0.0)
+            assert job.poll() is None, "the job ended before it could be killed"
+            assert time.monotonic() < deadline, "the job has written nothing"
+            time.sleep(0.005)
+        return first_s or time.monotonic() - began_s
+    finally:
+        os.killpg(job.pid, signal.SIGKILL)
+        job.wait()
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="a small disk is mounted by root, on Linux")
+def test_a_full_disk_is_told_leaves_no_litter_and_costs_nothing_once_there_is_room(tmp_path):
+    root, small = tmp_path / "corpus", tmp_path / "small"
+    for index in range(40):
+        write(root, index, encode_wav(speech(index, 1.0)))
+    small.mkdir()
+    changes = {"chunk_size": 4, "split": {"method": "all_train"}}
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(small)], capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        plan = plan_corpus(config(root, small, **changes))
+        with pytest.raises(RapportError, match="no space is left"):
+            decode(plan)
+        kept = settled(Path(plan.folder), quiet_s=0.2)
+        assert 0 < len(kept) < len(plan.chunks)
+        assert not list(small.rglob("*.tmp"))
+        subprocess.run(["mount", "-o", "remount,size=20m", str(small)], check=True)
+        again = plan_corpus(config(root, small, **changes))
+        assert len(again.pending) == len(plan.chunks) - len(kept)
+        decode(again)
+        whole = plan_corpus(config(root, tmp_path / "whole", **changes))
+        decode(whole)
+        assert outputs(assemble(again)["folder"]) == outputs(assemble(whole)["folder"])
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+def decode(plan: Plan) -> None:
+    for chunk in plan.pending:
+        decode_chunk({"chunk": chunk.to_json()}, plan.folder, plan.config.limits)

@@ -55,7 +55,7 @@ class Cluster:
         assert found.returncode == 0, f"ray {' '.join(words)}: {found.stdout[-3000:]}{found.stderr[-3000:]}"
         return found.stdout
 
-    def job(self, name: str, *words: str, timeout_s: float = 600) -> dict[str, Any]:
+    def job(self, name: str, *words: str, timeout_s: float = 900) -> dict[str, Any]:
         """The result of `python -m rapport.ray_jobs.<name> ...`, submitted and waited for."""
         began = time.monotonic()
         command = ["python", "-m", f"rapport.ray_jobs.{name}", *words]
@@ -79,7 +79,7 @@ def launch(hosts: Sequence[Host], folder: Path, cpus: int = 1) -> Iterator[Clust
     file.write_text(yaml.safe_dump(edited(hosts, token, storage, cpus), sort_keys=False))
     began = time.monotonic()
     try:
-        cluster.ray("up", "--yes", "--no-config-cache", str(file))
+        cluster.ray("up", "--yes", "--no-config-cache", str(file), timeout_s=900)
         cluster.timings_s["ray up"] = time.monotonic() - began
         with _forwarded(cluster):
             _wait_for_workers(cluster, len(hosts) - 1)
@@ -126,7 +126,7 @@ def _forwarded(cluster: Cluster) -> Iterator[None]:
         forward.wait(timeout=10)
 
 
-def _wait_for_workers(cluster: Cluster, count: int, patience_s: float = 180) -> None:
+def _wait_for_workers(cluster: Cluster, count: int, patience_s: float = 400) -> None:
     last = ""
     listing = cluster.hosts[0].ssh(". ~/.rapport_environment && ray list nodes --format json --filter state=ALIVE")
     deadline = time.monotonic() + patience_s

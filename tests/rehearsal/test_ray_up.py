@@ -14,7 +14,7 @@ import pytest
 from tests.rehearsal.cluster import Cluster, launch
 from tests.rehearsal.hosts import Host, make_hosts, missing
 
-pytestmark = [pytest.mark.rehearsal, pytest.mark.timeout(1800), pytest.mark.skipif(bool(missing()), reason=missing() or "-")]
+pytestmark = [pytest.mark.rehearsal, pytest.mark.timeout(3600), pytest.mark.skipif(bool(missing()), reason=missing() or "-")]
 
 
 @pytest.fixture(scope="module")

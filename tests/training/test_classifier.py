@@ -9,7 +9,7 @@ from rapport.core.errors import RapportError
 from rapport.training.checkpoint import Checkpoint, ClassifierProgress, load_checkpoint
 from rapport.training.classifier import train_classifier
 from rapport.training.clips import ClassifierData, Clips
-from rapport.training.report import Report
+from rapport.training.report import Report, Reporting
 from rapport.training.weights import copy_of, learned
 from tests.training.conftest import CORPORA, EMOTIONS, tone, tone_clips, tone_rows
 
@@ -58,6 +58,17 @@ def test_it_learns_to_tell_tones_apart(data, make_model, settings):
     assert result.validation.brief()["uar"] > 0.9
     assert result.tests["tones"].full()["uar"] > 0.9
     assert result.history[-1]["train"]["loss"] < result.history[0]["train"]["loss"]
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_a_checkpoint_that_is_asked_for_is_saved_within_the_epoch_or_at_its_end(last, data, make_model, settings, tmp_path):
+    saver = Saver(tmp_path)
+    config = settings(epochs=3, save_every_epochs=3)
+    steps = len(data.train) // config.batch_size
+    at = steps if last else 1
+    train_classifier(make_model(), data, config, report=Reporting(saver, lambda step: step == at))
+    offered = [(report.step, report.record is not None) for report in saver.reports if report.checkpoint is not None]
+    assert offered == [(at, last), (3 * steps, True)]
 
 
 @pytest.mark.parametrize("kill_at", np.random.default_rng().integers(1, 25, 2).tolist())
