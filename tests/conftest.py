@@ -27,6 +27,7 @@ hypothesis.settings.load_profile("rapport")
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes more than ten seconds on two cores")
     config.addinivalue_line("markers", "gpu: needs a CUDA device, skipped without one")
+    config.addinivalue_line("markers", "siege: kills what serves for a minute; run by -m siege alone")
     config.addinivalue_line("markers", "rehearsal: makes hosts out of namespaces and takes minutes; run by make rehearsal alone")
 
 
