@@ -64,7 +64,7 @@ agent: $(SYNCED) ## an agent that learns to speak from nothing: data -> body -> 
 test: $(SYNCED) ## every test, on CPU, without network; ARGS="-k storage" picks some
 	@$(PY) -m pytest $(ARGS)
 
-faults: $(SYNCED) ## jobs killed at ten random points, with figures: minutes
+faults: $(SYNCED) ## jobs and servers killed over and over, with figures: minutes
 	@$(PY) -m pytest tests -m faults -s $(ARGS)
 
 rehearsal: $(SYNCED) ## ray up, jobs, ray down on three hosts made on this computer: Linux, as root, minutes

@@ -1,6 +1,6 @@
 """Everything once, small, on this computer: speak a corpus, prepare it, train, evaluate, serve, and ask the server.
 
-    make quickstart                        # leaves the server running at http://127.0.0.1:8000
+    make quickstart                        # leaves the companion running at http://127.0.0.1:8000, a page to speak to
     make quickstart ARGS=--exit            # ends after the report
     python -m rapport.ray_jobs.quickstart --storage /data/rapport --exit
 
@@ -56,13 +56,15 @@ def run(config: QuickstartConfig) -> dict[str, Any]:
     from rapport.ray_jobs.tour.steps import corpus_steps, model_steps, serving_step, take
 
     began_s = time.monotonic()
-    root = storage.join(storage.resolve(config.storage)[1], "quickstart")
+    outer = storage.resolve(config.storage)[1]
+    root = storage.join(outer, "quickstart")
     code = code_fingerprint(_ROOT)
     speakers = {"ravdess": config.speakers, "cremad": config.speakers * 5 // 3}
     utterances = {"ravdess": config.utterances, "cremad": min(config.utterances * 3 // 5, 80), "musan": 24}
     corpora = corpus_steps(root, speakers, utterances, config.seed)
     name = f"quickstart-{storage.content_key({'code': code, 'steps': [s.command for s in corpora], 'preset': config.preset})}"
-    steps = [*corpora, *model_steps(root, name, config.preset, config.seed), serving_step(root, name, free_port(config.port))]
+    served = serving_step(root, name, free_port(config.port), outer)
+    steps = [*corpora, *model_steps(root, name, config.preset, config.seed), served]
     _say("Starting a Ray cluster on this computer ...")
     with local_cluster() as cluster:
         _say(f"Its dashboard: {cluster.dashboard}")
@@ -129,7 +131,8 @@ def _tell(done: "Sequence[Done]", answers: "Sequence[Heard]", result: dict[str, 
     _say(f"\n{summary(done, answers, metrics)}")
     _say(f"\n  The report      {result['report']}\n  The evaluation  {result['evaluation']}\n  The model       {result['model']}")
     if stays:
-        _say(f"  The server      {result['url']}  (its reference: {result['url']}/docs)\n\nIt keeps serving until Ctrl-C.")
+        _say(f"  The page        {result['url']}  (speak to it; its reference: {result['url']}/docs)\n")
+        _say("It keeps serving until Ctrl-C. What it lacks, replies and a listener's head, `make emosds` and `make listener` train.")
 
 
 def _wait() -> None:

@@ -1,6 +1,6 @@
 """The companion's interface: the endpoints of every app in one place, and realtime sessions, as a FastAPI app over any `Services`."""
 
-from collections.abc import Sequence
+import json
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -9,6 +9,7 @@ from fastapi.security import HTTPBearer
 from starlette.websockets import WebSocket
 
 from rapport import __version__
+from rapport.core.head import head_script, head_shape
 from rapport.serve_apps.conversation_emotion.api import ConversationRequests
 from rapport.serve_apps.conversation_emotion.api import add_emotions as add_conversations
 from rapport.serve_apps.http.answers import ERRORS, PlainModelCard, errors
@@ -127,7 +128,7 @@ def build_api(services: Services, settings: LiveSettings, *, key_digest: str | N
     # `protect` checks the key before anything is read; the dependency only tells the reference that there is one.
     api.include_router(guarded, dependencies=[Depends(HTTPBearer(auto_error=False))] if key_digest else [])
     add_health(api, health_of(services, settings), GraphHealth)
-    pages = add_pages(api, _page(services.present.names))
+    pages = add_pages(api, "companion", {"head.js": head_script(), "head.json": json.dumps(head_shape())})
     protect(api, settings.requests, key_digest=key_digest, open_paths=pages | {"/healthz"})
     return api
 
@@ -151,8 +152,3 @@ def _add_realtime(api: FastAPI, guarded: APIRouter, work: LiveRequests, has_key:
             await refuse(socket, error)
             return
         await serve_session(socket, work.graph, work.places, work.settings.realtime, chosen)
-
-
-def _page(there: Sequence[str]) -> str:
-    """The page for what there is."""
-    return "spoken_dialogue" if "dialogue" in there else "speech_emotion"

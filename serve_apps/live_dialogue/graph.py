@@ -42,11 +42,6 @@ class Present:
     head_motion: bool = True
     conversations: bool = True
 
-    @property
-    def names(self) -> list[str]:
-        """Their names."""
-        return [name for name in self.__dataclass_fields__ if getattr(self, name)]
-
 
 @dataclass(frozen=True, slots=True)
 class Services:

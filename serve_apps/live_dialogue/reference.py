@@ -14,7 +14,7 @@ little-endian samples, one channel, in base64, both ways.
 |---|---|
 | `session.update` | voice, turn detection, modalities, transcription; `x_emotion` and `x_head_motion` too |
 | `input_audio_buffer.append` `commit` `clear` | the user's voice; the server tells turns apart unless `turn_detection` is null |
-| `conversation.item.create` `retrieve` `truncate` `delete` | messages |
+| `conversation.item.create` `retrieve` `truncate` `delete` | messages; one in writing is read to the model by the voice |
 | `response.create` `response.cancel` | a reply, or its end |
 
 | the server sends besides what OpenAI's does | |

@@ -5,9 +5,10 @@ import base64
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from rapport.core.audio import SAMPLE_RATE_HZ, from_pcm16, resample
 from rapport.core.errors import RapportError
 from rapport.models.emosds.answer import Piece
 from rapport.models.emosds.dialogue import Question, Reply
@@ -32,7 +33,7 @@ from rapport.serve_apps.realtime.server_events import (
     TranscriptionFailed,
     new_id,
 )
-from rapport.serve_apps.realtime.session_config import Pcm
+from rapport.serve_apps.realtime.session_config import RATE_HZ, Pcm
 from rapport.serve_apps.realtime.speaking import Sentences, Spoken
 from rapport.serve_apps.spoken_dialogue.voices import SpeechOrder
 
@@ -62,6 +63,8 @@ class Order:
     """Where the message lies in the user's audio."""
     transcribes: bool = False
     """Whether the user's words are told as the model writes them down."""
+    typed: str = ""
+    """What the user wrote instead of speaking."""
     in_conversation: bool = True
     max_output_tokens: int | Literal["inf"] = "inf"
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -150,11 +153,18 @@ class Response:
 
     async def _write(self) -> Reply:
         """The answer, told as it is written."""
-        async with aclosing(self._parts.answer(self.order.question)) as pieces:
+        question = await self._read_out(self.order.typed) if self.order.typed else self.order.question
+        async with aclosing(self._parts.answer(question)) as pieces:
             while not isinstance(piece := await asyncio.wait_for(anext(pieces), self.order.timeout_s), Reply):
                 self._take(piece)
         self._conclude(piece)
         return piece
+
+    async def _read_out(self, words: str) -> Question:
+        """The question in the sound of a voice, for a model that only hears."""
+        order = SpeechOrder(words, self.order.voice, self.order.item.emotion or "neutral", self.order.strength, file_format="pcm")
+        pcm = await asyncio.wait_for(self._parts.speak(order), self.order.timeout_s)
+        return replace(self.order.question, samples=resample(from_pcm16(pcm), RATE_HZ, SAMPLE_RATE_HZ))
 
     def _take(self, piece: Piece) -> None:
         if piece.field == "user_emotion":
@@ -171,6 +181,8 @@ class Response:
 
     def _feel(self, emotion: str, scores: dict[str, float] | None) -> None:
         """The emotion of the user is known."""
+        if self.order.typed:
+            return  # it was the voice that the model has heard
         item, (start_ms, end_ms), who = self.order.item, self.order.heard_ms, self._facts.dialogue_id
         item.emotion = emotion
         told = EmotionDelta(

@@ -16,6 +16,11 @@ from rapport.serve_apps.realtime.settings import RealtimeSettings
 _SHORTEST_ANSWER = 16  # an answer of fewer tokens could not hold its four fields
 
 
+def is_spoken(item: Item) -> bool:
+    """Whether a message holds speech of 0.1 s or more."""
+    return len(item.pcm) >= RATE_HZ // 5
+
+
 class Ordering:
     """Makes orders for one conversation."""
 
@@ -33,9 +38,10 @@ class Ordering:
             message = f"nobody answers here: the dialogue model {lack}; serve one of stage 3 with --dialogue.model"
             raise ProtocolError(message, code="model_does_not_reply")
         item = self._conversation.last_of("user")
-        if item is None or len(item.pcm) < RATE_HZ // 5:
-            lack = "there is none" if item is None else f"{item.id[:100]!r} holds no recording of 0.1 s or more"
-            raise ProtocolError(f"the model answers the last message of the user, which must be speech: {lack}", code="no_speech")
+        if item is None:
+            raise ProtocolError("the model answers the last message of the user: there is none", code="no_speech")
+        if not is_spoken(item):
+            self._check_readable(item)
         return item
 
     def order(
@@ -69,10 +75,21 @@ class Ordering:
             clock=clock,
             heard_ms=heard_ms,
             transcribes=transcribes,
+            typed="" if is_spoken(item) else item.words,
             in_conversation=options.conversation == "auto",
             max_output_tokens=most,
             metadata=options.metadata or {},
         )
+
+    def _check_readable(self, item: Item) -> None:
+        """Nothing, if a voice can read the words of a message to the model, which only hears."""
+        most, long = self._settings.max_typed_characters, len(item.words)
+        if not long or not self._facts.voices:
+            lack = "no voice that could read it" if long else "neither words nor a recording of 0.1 s or more"
+            raise ProtocolError(f"the model only hears, and item {item.id[:100]!r} has {lack}: say it in speech", code="no_speech")
+        if long > most:
+            message = f"item {item.id[:100]!r} has {long:,} characters, the limit is {most:,} (max_typed_characters)"
+            raise ProtocolError(message, code="text_too_long")
 
     def _check_output(self, speaks: bool, voice: str, where: str) -> None:
         if not speaks:

@@ -14,6 +14,8 @@ class RealtimeSettings(Config):
     """Longest message of a client."""
     max_turn_s: float = Field(default=30.0, ge=1, le=600)
     """Longest turn; what is longer is cut where the server tells turns apart, and refused where the client does."""
+    max_typed_characters: int = Field(default=500, ge=1)
+    """Longest message in writing: a voice reads it to the dialogue model, which only hears."""
     max_items: int = Field(default=100, ge=4, le=10_000)
     """Most messages in a conversation; of more, the oldest are forgotten."""
     max_kept_audio_s: float = Field(default=120.0, ge=1)

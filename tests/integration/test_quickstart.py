@@ -77,6 +77,7 @@ def test_the_report_is_one_file_that_needs_nothing_else(first: tuple[dict[str, A
     assert not [target for target in loaded if not target.startswith("data:")]
     assert "/v1/audio/emotions" in page
     assert "python -m rapport.ray_jobs.train_ser" in page
+    assert "--app companion" in page
     assert '<html lang="en">' in page
     assert "that an earlier run had finished" not in page
 

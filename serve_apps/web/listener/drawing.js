@@ -1,20 +1,10 @@
-// Draws the head and the traces. Frames are {time_s, roll, pitch, yaw}, in degrees.
+// Draws angles as numbers and as traces. Frames are {time_s, roll, pitch, yaw}, in degrees.
 
-const ANGLES = ["roll", "pitch", "yaw"];
+import { ANGLES } from "./head_drawing.js";
+
 const WINDOW_S = 10;
-const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+export const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const signed = (angle) => `${Math.abs(angle) < 0.05 ? "" : angle < 0 ? "−" : "+"}${Math.abs(angle).toFixed(1)}°`;
-
-export function drawHead(canvas, shape, frame, gain) {
-  const size = Math.round(Math.min(420, Math.max(96, canvas.clientWidth * Math.min(devicePixelRatio, 1.5))));
-  if (!canvas.painter || canvas.width !== size) {
-    canvas.width = canvas.height = size;
-    canvas.painter = headPainter(shape, size); // of head.js
-  }
-  const tint = [1, 3, 5].map((i) => parseInt(style("--roll").slice(i, i + 2), 16));
-  const pixels = canvas.painter(ANGLES.map((name) => gain * frame[name]), tint);
-  canvas.getContext("2d").putImageData(new ImageData(pixels, size, size), 0, 0);
-}
 
 export function showAngles(elements, frame) {
   ANGLES.forEach((name, i) => { elements[i].textContent = signed(frame[name]); });

@@ -1,13 +1,15 @@
-import { drawHead, drawTraces, showAngles } from "./drawing.js";
+import { drawTraces, showAngles, style } from "./drawing.js";
+import { takeFiles } from "./files.js";
+import { ANGLES, REST, drawHead, glided } from "./head_drawing.js";
 import { $, ask, fail, onKey, show } from "./page.js";
+import { loudness } from "./sound_input.js";
 import { openStream } from "./stream.js";
 
 const KEPT = 4000; // frames
 const shape = await (await fetch("assets/head.json")).json();
-const rest = { time_s: 0, roll: 0, pitch: 0, yaw: 0 };
-const numbers = ["roll", "pitch", "yaw"].map($);
+const numbers = ANGLES.map($);
 let frames = [];
-let shown = rest; // the pose that the head is drawn in
+let shown = REST; // the pose that the head is drawn in
 let talking = null; // the stream and the microphone
 let playing = false; // whether the frames are those of the recording in the player
 let lastFile = null;
@@ -16,11 +18,9 @@ let lastFile = null;
 
 function draw() {
   const now = playing ? $("player").currentTime : frames.at(-1)?.time_s ?? 0;
-  const wanted = playing ? frames.findLast((frame) => frame.time_s <= now) ?? frames[0] ?? rest : frames.at(-1) ?? rest;
-  // Poses come some at a time: the head glides from one to the next.
-  const near = Math.abs(wanted.time_s - shown.time_s) < 1 ? 0.5 : 1;
-  shown = Object.fromEntries(Object.keys(rest).map((name) => [name, shown[name] + near * (wanted[name] - shown[name])]));
-  drawHead($("head"), shape, shown, Number($("gain").value));
+  const wanted = playing ? frames.findLast((frame) => frame.time_s <= now) ?? frames[0] ?? REST : frames.at(-1) ?? REST;
+  shown = glided(shown, wanted);
+  drawHead($("head"), shape, shown, style("--roll"), Number($("gain").value));
   drawTraces($("traces"), playing ? frames.filter((frame) => frame.time_s <= now) : frames, now);
   if (frames.length) showAngles(numbers, wanted);
   if (talking || (playing && !$("player").paused)) requestAnimationFrame(draw);
@@ -28,7 +28,7 @@ function draw() {
 
 function restart(isRecording) {
   frames = [];
-  shown = rest;
+  shown = REST;
   playing = isRecording;
   show("player", isRecording);
   show("error", false);
@@ -47,7 +47,7 @@ async function talk() {
         if (frames.length > KEPT) frames = frames.slice(-KEPT / 2);
         tellNow(message);
       },
-      level: (peak) => { $("level").value = Math.max(0, 1 + Math.log10(peak + 1e-6) / 3); },
+      level: (peak) => { $("level").value = loudness(peak); },
       end(problem) {
         talking = null;
         setTalking(false);
@@ -113,14 +113,7 @@ async function listenTo(blob) {
 // ---- events --------------------------------------------------------------------------------------------------------------------------
 
 $("talk").addEventListener("click", talk);
-$("file").addEventListener("change", (event) => {
-  const [file] = event.target.files;
-  if (file) listenTo(file);
-  event.target.value = ""; // the same file may be chosen again
-});
-for (const type of ["dragenter", "dragover"]) document.addEventListener(type, (event) => { event.preventDefault(); $("input").classList.add("over"); });
-for (const type of ["dragleave", "drop"]) document.addEventListener(type, (event) => { event.preventDefault(); $("input").classList.remove("over"); });
-document.addEventListener("drop", (event) => { if (event.dataTransfer.files[0]) listenTo(event.dataTransfer.files[0]); });
+takeFiles(listenTo);
 $("drawn").addEventListener("change", () => { $("seed").disabled = !$("drawn").checked; });
 for (const type of ["play", "seeked"]) $("player").addEventListener(type, draw);
 $("gain").addEventListener("change", draw);

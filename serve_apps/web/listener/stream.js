@@ -1,26 +1,27 @@
 // The microphone, and the WebSocket that answers it with poses.
 
-const PIECE_S = 0.02;
+import { openSocket } from "./page.js";
+import { openMicrophone } from "./sound_input.js";
+
 const ACK_S = 0.25; // between two acknowledgements, of which the server wants some a second
 const PING_MS = 1000; // a microphone that is switched off gives no sound, and the server would take the page for gone
 const RATES_HZ = [8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000];
 
 // Begins to stream; calls poses(message), level(peak), and at the end end(problem), where there is one. Gives {stop}.
 export async function openStream(wishes, { poses, level, end }) {
-  if (!navigator.mediaDevices?.getUserMedia) {
-    throw new Error("the browser gives pages the microphone only on https:// addresses and on this computer (http://localhost)");
-  }
-  // Browsers clean voices up for telephones; a listener would rather hear them as they are.
-  const sound = await navigator.mediaDevices.getUserMedia({ audio: { autoGainControl: false, noiseSuppression: false } })
-    .catch((error) => { throw new Error(`no microphone: ${error.message}`); });
-  const context = new AudioContext();
   let socket = null, pings = 0, ended = false;
+  const sound = await openMicrophone({
+    take({ pcm, peak }) {
+      level(peak);
+      if (socket?.readyState === WebSocket.OPEN && !ended) socket.send(pcm);
+    },
+    lost: () => finish({ message: "the microphone has gone" }),
+  });
 
   function release() {
     ended = true;
     clearInterval(pings);
-    sound.getTracks().forEach((track) => track.stop());
-    context.close();
+    sound.stop();
     if (socket?.readyState <= WebSocket.OPEN) socket.close();
   }
   function finish(problem) {
@@ -30,16 +31,8 @@ export async function openStream(wishes, { poses, level, end }) {
   }
 
   try {
-    if (!RATES_HZ.includes(context.sampleRate)) throw new Error(`the microphone has ${context.sampleRate} Hz, which the server does not know`);
-    await context.audioWorklet.addModule("assets/microphone.js");
-    const samples = Math.round(PIECE_S * context.sampleRate);
-    const collector = new AudioWorkletNode(context, "collector", { numberOfOutputs: 0, processorOptions: { samples } });
-    socket = await connected({ type: "start", sample_rate_hz: context.sampleRate, ...wishes }, poses, finish);
-    collector.port.onmessage = ({ data }) => {
-      level(data.peak);
-      if (socket.readyState === WebSocket.OPEN && !ended) socket.send(data.pcm);
-    };
-    context.createMediaStreamSource(sound).connect(collector);
+    if (!RATES_HZ.includes(sound.rate_hz)) throw new Error(`the microphone has ${sound.rate_hz} Hz, which the server does not know`);
+    socket = await connected({ type: "start", sample_rate_hz: sound.rate_hz, ...wishes }, poses, finish);
     pings = setInterval(() => { if (socket.readyState === WebSocket.OPEN) socket.send('{"type": "ping"}'); }, PING_MS);
   } catch (error) {
     if (!ended) release();
@@ -50,10 +43,7 @@ export async function openStream(wishes, { poses, level, end }) {
 
 // The socket once the server has begun. Before that the promise tells what is wrong, after it finish(problem): one of them, once.
 function connected(start, poses, finish) {
-  const url = new URL("v1/audio/head-motion/stream", location.href);
-  url.protocol = url.protocol.replace("http", "ws");
-  const key = sessionStorage.getItem("rapport-key");
-  const socket = new WebSocket(url, ["rapport", ...(key ? [`openai-insecure-api-key.${key}`] : [])]);
+  const socket = openSocket("v1/audio/head-motion/stream", "rapport");
   socket.binaryType = "arraybuffer";
   let acknowledged = 0, opened = false, started = false, problem = null;
   return new Promise((resolve, reject) => {

@@ -16,10 +16,18 @@ export async function request(path, options = {}) {
   if (response.ok) return response;
   if (response.status === 401) show("key-form", true);
   const body = await response.json().catch(() => null);
-  throw new Error(body?.error?.message ?? `the server answered ${response.status}`);
+  throw Object.assign(new Error(body?.error?.message ?? `the server answered ${response.status}`), { status: response.status });
 }
 
 export const ask = async (path, options) => (await request(path, options)).json();
+
+// A WebSocket to a path of this server. A browser can send the key with it as a subprotocol alone, and wants one other back.
+export function openSocket(path, subprotocol) {
+  const url = new URL(path, location.href);
+  url.protocol = url.protocol.replace("http", "ws");
+  const key = sessionStorage.getItem("rapport-key");
+  return new WebSocket(url, [subprotocol, ...(key ? [`openai-insecure-api-key.${key}`] : [])]);
+}
 
 export function fail(message) {
   $("error").textContent = message.charAt(0).toUpperCase() + message.slice(1);

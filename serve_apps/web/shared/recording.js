@@ -1,27 +1,14 @@
 // Recordings from a file, a drop or the microphone.
 
+import { takeFiles } from "./files.js";
 import { $, fail, show } from "./page.js";
 
 let recorder = null;
 
 // Calls `take(blob, name)` for each.
 export function takeRecordings(take) {
-  $("file").addEventListener("change", (event) => {
-    const [file] = event.target.files;
-    if (file) take(file, file.name);
-    event.target.value = ""; // the same file may be chosen again
-  });
+  takeFiles((file) => take(file, file.name));
   $("record").addEventListener("click", () => toggleRecording(take));
-  for (const type of ["dragenter", "dragover"]) {
-    document.addEventListener(type, (event) => { event.preventDefault(); $("input").classList.add("over"); });
-  }
-  for (const type of ["dragleave", "drop"]) {
-    document.addEventListener(type, (event) => { event.preventDefault(); $("input").classList.remove("over"); });
-  }
-  document.addEventListener("drop", (event) => {
-    const [file] = event.dataTransfer.files;
-    if (file) take(file, file.name);
-  });
 }
 
 async function toggleRecording(take) {

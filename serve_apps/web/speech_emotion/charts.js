@@ -3,22 +3,6 @@
 const SVG = "http://www.w3.org/2000/svg";
 const HEIGHT = 100;
 
-export function drawBars(list, scores, colours) {
-  const best = Math.max(...Object.values(scores));
-  list.replaceChildren(...Object.entries(scores).map(([name, score]) => {
-    const item = document.createElement("li");
-    item.classList.toggle("first", score === best);
-    const label = piece("span", "name", name);
-    const track = piece("span", "track", "");
-    const fill = piece("span", "fill", "");
-    fill.style.background = colours[name];
-    fill.style.width = `${score * 100}%`;
-    track.append(fill);
-    item.append(label, track, piece("span", "value", `${(score * 100).toFixed(1)} %`));
-    return item;
-  }));
-}
-
 // Stacked areas: at each window's middle, the probabilities fill the height. The ends are carried to the edges of the clip.
 export function drawTimeline(svg, answer, colours) {
   const names = Object.keys(answer.scores);
@@ -91,11 +75,4 @@ function spoken(answer) {
     else runs.push({ emotion: w.emotion, start: w.start_s, end: w.end_s });
   }
   return runs.map((r) => `${r.emotion} from ${r.start.toFixed(1)} to ${r.end.toFixed(1)} seconds`).join("; ");
-}
-
-function piece(tag, name, text) {
-  const element = document.createElement(tag);
-  element.className = name;
-  element.textContent = text;
-  return element;
 }

@@ -1,4 +1,5 @@
-import { drawBars, drawTimeline, drawWaveform, momentAt } from "./charts.js";
+import { drawBars } from "./bars.js";
+import { drawTimeline, drawWaveform, momentAt } from "./charts.js";
 import { $, ask, colours, fail, onKey, show, textElement } from "./page.js";
 import { takeRecordings } from "./recording.js";
 

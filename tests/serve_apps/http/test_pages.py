@@ -9,10 +9,11 @@ from starlette.testclient import TestClient
 from rapport.core.emotions import EMOTIONS
 from rapport.serve_apps.http.pages import add_pages
 
-ELSEWHERE = {"listener": {"head.js": "function headPainter() {}", "head.json": "{}"}}
+HEAD = {"head.js": "function headPainter() {}", "head.json": "{}"}
+ELSEWHERE = {"listener": HEAD, "companion": HEAD}
 
 
-@pytest.fixture(params=["speech_emotion", "spoken_dialogue", "listener", "conversation_emotion"])
+@pytest.fixture(params=["companion", "speech_emotion", "spoken_dialogue", "listener", "conversation_emotion"])
 def client(request: pytest.FixtureRequest) -> TestClient:
     app = FastAPI(docs_url=None, redoc_url=None)
     add_pages(app, request.param, ELSEWHERE.get(request.param))
@@ -44,7 +45,7 @@ def test_scripts_load_only_each_other(client: TestClient) -> None:
         seen.add(name)
         todo += [other for other in re.findall(r'from "\./([\w.]+)"', script.text) if other not in seen]
     assert "page.js" in seen
-    assert seen & {"recording.js", "stream.js", "events.js"}
+    assert seen & {"connection.js", "recording.js", "stream.js", "events.js"}
     assert set(client.get("/assets/colours.json").json()) >= set(EMOTIONS)
 
 

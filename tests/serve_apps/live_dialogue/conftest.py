@@ -1,12 +1,16 @@
 """The companion in this process: small models, a scripted dialogue, and calls of deployments without Serve."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import uvicorn
 from starlette.testclient import TestClient
 
 from rapport.core.pose import PoseFrame
@@ -61,21 +65,19 @@ class Hall(DialogueInProcess):
     """The scripted dialogue, which also tells what it was asked."""
 
 
-@pytest.fixture
-def heads(listener_model: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Heads]:
-    """Makes copies of the deployment of heads."""
+def heads_of(model: Path, patch: pytest.MonkeyPatch) -> Callable[[], Heads]:
+    """Makes copies of the deployment of heads in this process."""
     from rapport.serve_apps.listener import engine, meters
 
-    monkeypatch.setattr(meters, "meter", lambda: None)
+    patch.setattr(meters, "meter", lambda: None)
     # What a replica does to its own process.
-    monkeypatch.setattr(engine.MotionEngine, "warm_up", lambda _: None)
-    return lambda: Heads(str(listener_model), PATIENT.model_dump(mode="json"))
+    patch.setattr(engine.MotionEngine, "warm_up", lambda _: None)
+    return lambda: Heads(str(model), PATIENT.model_dump(mode="json"))
 
 
-@pytest.fixture
-def services(service: EmotionInProcess, heads: Callable[[], Heads]) -> Services:
-    """All parts but that for conversations."""
-    handle: Any = Handle([heads()])
+def services_of(emotion: EmotionInProcess, dialogue: DialogueInProcess, heads: Heads) -> Services:
+    """All parts but that for conversations, in this process."""
+    handle: Any = Handle([heads])
 
     async def ask(method: str, *arguments: Any) -> list[PoseFrame]:
         found: list[PoseFrame] = await getattr(handle, method).remote(*arguments)
@@ -85,7 +87,37 @@ def services(service: EmotionInProcess, heads: Callable[[], Heads]) -> Services:
         return await Head.open(handle, rate_hz, seed)
 
     present = Present(conversations=False)
-    return Services(service, Hall(ScriptedEngine()), Recordings(ask), NoConversations(), open_head, present)
+    return Services(emotion, dialogue, Recordings(ask), NoConversations(), open_head, present)
+
+
+@contextmanager
+def on_a_socket(services: Services, settings: LiveSettings | None = None, port: int = 0, **options: Any) -> Iterator[str]:
+    """The companion of this process behind a real socket of this computer: its address."""
+    api = build_api(services, settings or LiveSettings(), **options)
+    # Without its own logging, whose set-up closes all handlers there are, and with TensorFlow's the stderr of the tests.
+    config = uvicorn.Config(api, host="127.0.0.1", port=port, lifespan="off", log_config=None, timeout_graceful_shutdown=2)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(20)
+
+
+@pytest.fixture
+def heads(listener_model: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Heads]:
+    """Makes copies of the deployment of heads."""
+    return heads_of(listener_model, monkeypatch)
+
+
+@pytest.fixture
+def services(service: EmotionInProcess, heads: Callable[[], Heads]) -> Services:
+    """All parts but that for conversations."""
+    return services_of(service, Hall(ScriptedEngine()), heads())
 
 
 @pytest.fixture

@@ -4,22 +4,19 @@ import json
 import re
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 import soundfile
-import uvicorn
 
 from rapport.core.audio import resample
 from rapport.core.errors import RapportError
 from rapport.ray_jobs.talk_companion import TalkCompanionConfig, run
-from rapport.serve_apps.live_dialogue.api import build_api
 from rapport.serve_apps.live_dialogue.graph import Services
-from rapport.serve_apps.live_dialogue.settings import LiveSettings
+from tests.serve_apps.live_dialogue.conftest import on_a_socket
 from tests.serve_apps.live_dialogue.test_api import DIGEST, KEY
 from tests.serve_apps.spoken_dialogue.conftest import HEARD, SAID
 
@@ -27,23 +24,8 @@ from tests.serve_apps.spoken_dialogue.conftest import HEARD, SAID
 @pytest.fixture
 def served(services: Services) -> Iterator[Callable[..., str]]:
     """Serves the companion of this process at the address that comes back."""
-    servers: list[tuple[uvicorn.Server, threading.Thread]] = []
-
-    def serve(**options: Any) -> str:
-        api = build_api(services, LiveSettings(), **options)
-        # Without its own logging, whose set-up closes all handlers there are, and with TensorFlow's the stderr of the tests.
-        server = uvicorn.Server(uvicorn.Config(api, host="127.0.0.1", port=0, lifespan="off", log_config=None))
-        thread = threading.Thread(target=server.run, daemon=True)
-        thread.start()
-        servers.append((server, thread))
-        while not server.started:
-            time.sleep(0.01)
-        return f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-
-    yield serve
-    for server, thread in servers:
-        server.should_exit = True
-        thread.join(20)
+    with ExitStack() as servers:
+        yield lambda **options: servers.enter_context(on_a_socket(services, **options))
 
 
 @pytest.fixture

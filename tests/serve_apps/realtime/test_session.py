@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -462,3 +463,37 @@ def test_replies_are_counted(talk, speech) -> None:
         assert len(t.of("response.done")) == 3
 
     talk(test, max_responses_per_minute=2)
+
+
+def written(text: str, **fields: Any) -> dict[str, Any]:
+    return {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}], **fields}
+
+
+def test_a_message_in_writing_is_read_to_the_model(talk) -> None:
+    async def test(t: Talk) -> None:
+        t.say("conversation.item.create", item=written("I missed it.", x_emotion="angry"))
+        t.say("response.create")
+        done = (await t.until("response.done"))["response"]
+        assert (done["status"], done["output"][0]["content"][0]["transcript"]) == ("completed", SAID)
+        assert (t.parts.spoken[0].text, t.parts.spoken[0].emotion) == ("I missed it.", "angry")
+        assert len(t.parts.asked[0].samples) == 16_000, "what the voice has read, at the rate of the model"
+        assert not t.of("x_emotion.delta"), "nobody knows how the user would have sounded"
+        assert done["metadata"]["x_emotion_user"] == "angry"
+        assert not t.of("conversation.item.input_audio_transcription.completed")
+
+    talk(test)
+
+
+@pytest.mark.parametrize(
+    ("facts", "text", "code"),
+    [(replace(ALL, voices=()), "Hello.", "no_speech"), (ALL, "", "no_speech"), (ALL, "a" * 501, "text_too_long")],
+)
+def test_a_message_that_cannot_be_read_out_is_refused(talk, facts: Facts, text: str, code: str) -> None:
+    async def test(t: Talk) -> None:
+        t.say("conversation.item.create", item=written(text))
+        t.say("response.create", response={"output_modalities": ["text"]})
+        await t.settle()
+        assert [event["error"]["code"] for event in t.of("error")] == [code]
+        assert not t.parts.spoken
+
+    talk(test, facts=facts)
