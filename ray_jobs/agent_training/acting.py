@@ -1,5 +1,6 @@
 """A body learns what to say: the settings of a job made into a plan, learned, tracked, and put together as an agent."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -7,9 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
+import ray
 from ray.tune.registry import register_env
 
 from rapport.core import storage
+from rapport.core.errors import RapportError
 from rapport.models.saving import CARD, CONFIG, METRICS, WEIGHTS
 from rapport.models.spolacq.policy import Layout, common_scale
 from rapport.ray_jobs.agent_services.hosts import ServicePlace, host_services
@@ -45,6 +48,7 @@ def learn_to_act(
         return runs.finished_result(folder)
     if state == "new":
         runs.begin(folder, config, {"body": body, "task": str(task.folder)})
+    _check_room(config, ray.cluster_resources().get("CPU", 0.0), tell, grows=bool(os.environ.get("RAY_ADDRESS")))
     world = _world(config, task, body)
     with host_services(config.services, task, config.hosts) as place:
         plan = _plan(config, world, place)
@@ -82,6 +86,20 @@ def _state(folder: str, config: TrainAgentConfig) -> str:
     if state != "new":
         runs.check_unchanged(folder, config, FREE)
     return state
+
+
+def _check_room(config: TrainAgentConfig, cpus: float, tell: Tell, *, grows: bool) -> None:
+    """Raises RapportError where services and runners want more CPUs than a cluster that cannot grow has: RLlib waits for them without end."""
+    wanted = config.learning.runners + config.hosts.cpus
+    if wanted <= cpus:
+        return
+    told = (
+        f"{config.learning.runners} runners (learning.runners) and services (hosts.<kind>.num_cpus x replicas) want {wanted:g} CPUs, "
+        f"the cluster has {cpus:g}"
+    )
+    if not grows:
+        raise RapportError(f"{told}: lower the one or the other; services whose num_cpus is 0 share what there is")
+    tell(f"{told}: waiting for more")
 
 
 def _world(config: TrainAgentConfig, task: Task, body: str) -> AgentWorld:
