@@ -42,11 +42,3 @@ class HostsConfig(Config):
     """How often a batch is given again to a copy that died under it and came back."""
     timeout_s: float = Field(default=300.0, gt=0)
     """Longest wait for an answer, and for a copy to start."""
-
-    @property
-    def cpus(self) -> float:
-        """CPUs that all copies reserve together."""
-        if self.where == "in_process":
-            return 0.0
-        hosted: list[HostedConfig] = [getattr(self, kind) for kind in self.kinds]
-        return sum(each.replicas * each.num_cpus for each in hosted)

@@ -48,9 +48,9 @@ def learn_to_act(
         return runs.finished_result(folder)
     if state == "new":
         runs.begin(folder, config, {"body": body, "task": str(task.folder)})
-    _check_room(config, ray.cluster_resources().get("CPU", 0.0), tell, grows=bool(os.environ.get("RAY_ADDRESS")))
     world = _world(config, task, body)
     with host_services(config.services, task, config.hosts) as place:
+        _check_room(config.learning.runners, ray.available_resources().get("CPU", 0.0), tell, grows=bool(os.environ.get("RAY_ADDRESS")))
         plan = _plan(config, world, place)
         found = checkpoint.newest(folder)
         tracker = _tracker(folder, config, found)
@@ -88,17 +88,13 @@ def _state(folder: str, config: TrainAgentConfig) -> str:
     return state
 
 
-def _check_room(config: TrainAgentConfig, cpus: float, tell: Tell, *, grows: bool) -> None:
-    """Raises RapportError where services and runners want more CPUs than a cluster that cannot grow has: RLlib waits for them without end."""
-    wanted = config.learning.runners + config.hosts.cpus
-    if wanted <= cpus:
+def _check_room(runners: int, free: float, tell: Tell, *, grows: bool) -> None:
+    """Raises RapportError where a cluster that cannot grow has no CPUs for the runners: RLlib would wait for them without end."""
+    if runners <= free:
         return
-    told = (
-        f"{config.learning.runners} runners (learning.runners) and services (hosts.<kind>.num_cpus x replicas) want {wanted:g} CPUs, "
-        f"the cluster has {cpus:g}"
-    )
+    told = f"{runners} runners (learning.runners) want as many CPUs, and {free:g} are free beside the services"
     if not grows:
-        raise RapportError(f"{told}: lower the one or the other; services whose num_cpus is 0 share what there is")
+        raise RapportError(f"{told}: lower the one, or hosts.<kind>.num_cpus, which is 0 for services that share what there is")
     tell(f"{told}: waiting for more")
 
 
