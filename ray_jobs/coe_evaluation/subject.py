@@ -94,8 +94,8 @@ class Subject:
         forms = {line_key(found.example_id): found for found in self.store.read(contender.task, side)}
         if unasked := [question.example_id for question in questions if line_key(question.example_id) not in forms]:
             raise RapportError(
-                f"{self.store.folder} does not ask {contender.task} about {unasked[0]} ({len(unasked)} such lines), as {contender.name} wants: "
-                "give one --method for all"
+                f"{self.store.folder} does not ask {contender.task} about {unasked[0]} ({len(unasked)} such lines), as {contender.name} "
+                "wants: give one --method for all"
             )
         return [forms[line_key(question.example_id)] for question in questions]
 

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 from transformers import Cache
 
-
 _WORTH_KEEPING = 0.75
 """Rows that have ended leave the cache, which copies it, when fewer than this share of its rows are still being written."""
 
