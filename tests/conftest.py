@@ -1,8 +1,9 @@
 """One Ray for all tests, one storage root a session, and the real speech where a copy of it lies beside the checkout."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
@@ -16,6 +17,9 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from rapport.ray_jobs.runtime import start_ray
+
+if TYPE_CHECKING:
+    import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -163,3 +167,22 @@ def listener_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "tiny-listener"
     save_pretrained(model, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def voice() -> "Callable[..., np.ndarray]":
+    """Something voiced, float32 [S], 16 kHz: a buzz with moving formants; another for each seed."""
+    import numpy as np
+
+    from rapport.core.audio import SAMPLE_RATE_HZ
+
+    def make(seconds: float, seed: int = 0) -> np.ndarray:
+        draw = np.random.default_rng(seed)
+        time_s = np.arange(round(seconds * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
+        pitch_hz = draw.uniform(90, 260) * (1 + 0.2 * np.sin(2 * np.pi * draw.uniform(0.5, 3) * time_s))
+        phase = 2 * np.pi * np.cumsum(pitch_hz) / SAMPLE_RATE_HZ
+        buzz = sum(np.sin(k * phase) / k ** draw.uniform(0.5, 1.5) for k in range(1, 12))
+        envelope = 0.6 + 0.4 * np.sin(2 * np.pi * draw.uniform(2, 5) * time_s)
+        return (0.1 * buzz * envelope + draw.normal(0, 0.003, len(time_s))).astype(np.float32)
+
+    return make

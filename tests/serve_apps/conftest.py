@@ -47,22 +47,6 @@ def service(predictor: Predictor) -> InProcess:
 
 
 @pytest.fixture(scope="session")
-def voice() -> Callable[..., np.ndarray]:
-    """Something voiced, float32 [S], 16 kHz: a buzz with moving formants; another for each seed."""
-
-    def make(seconds: float, seed: int = 0) -> np.ndarray:
-        draw = np.random.default_rng(seed)
-        time_s = np.arange(round(seconds * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
-        pitch_hz = draw.uniform(90, 260) * (1 + 0.2 * np.sin(2 * np.pi * draw.uniform(0.5, 3) * time_s))
-        phase = 2 * np.pi * np.cumsum(pitch_hz) / SAMPLE_RATE_HZ
-        buzz = sum(np.sin(k * phase) / k ** draw.uniform(0.5, 1.5) for k in range(1, 12))
-        envelope = 0.6 + 0.4 * np.sin(2 * np.pi * draw.uniform(2, 5) * time_s)
-        return (0.1 * buzz * envelope + draw.normal(0, 0.003, len(time_s))).astype(np.float32)
-
-    return make
-
-
-@pytest.fixture(scope="session")
 def wav() -> Callable[..., bytes]:
     """Samples [S] or [S, C] as a file."""
 
