@@ -1,6 +1,7 @@
 """A body learns what to say: the settings of a job made into a plan, learned, tracked, and put together as an agent."""
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from ray.train.v2.api.callback import UserCallback
 
 Tell = Callable[[str], None]
+_PATIENCE_S = 30.0
 
 
 def learn_to_act(
@@ -50,7 +52,7 @@ def learn_to_act(
         runs.begin(folder, config, {"body": body, "task": str(task.folder)})
     world = _world(config, task, body)
     with host_services(config.services, task, config.hosts) as place:
-        _check_room(config.learning.runners, ray.available_resources().get("CPU", 0.0), tell, grows=bool(os.environ.get("RAY_ADDRESS")))
+        _check_room(config.learning.runners, _free_cpus(config.learning.runners), tell, grows=bool(os.environ.get("RAY_ADDRESS")))
         plan = _plan(config, world, place)
         found = checkpoint.newest(folder)
         tracker = _tracker(folder, config, found)
@@ -86,6 +88,14 @@ def _state(folder: str, config: TrainAgentConfig) -> str:
     if state != "new":
         runs.check_unchanged(folder, config, FREE)
     return state
+
+
+def _free_cpus(wanted: int) -> float:
+    """CPUs that nothing has reserved, as soon as there are so many, or after a while: what has just ended may still be counted."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while (free := float(ray.available_resources().get("CPU", 0.0))) < wanted and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return free
 
 
 def _check_room(runners: int, free: float, tell: Tell, *, grows: bool) -> None:
