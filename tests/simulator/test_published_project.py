@@ -72,7 +72,16 @@ def test_what_is_broken_is_told_before_anything_is_trained(project: Path) -> Non
 def test_silence_is_a_legal_turn_of_a_published_agent(project: Path, tmp_path: Path) -> None:
     clip = tmp_path / "silence.wav"
     soundfile.write(clip, np.zeros(100, np.float32), RATE_HZ)
-    run_experiment(project, "cafe.yaml", toy_services, {}, {"test": [[str(clip)]]})
+    held: list[Services] = []
+
+    def services(task: Task) -> Services:
+        held.append(toy_services(task))
+        return held[0]
+
+    run_experiment(project, "cafe.yaml", services, {}, {"test": [[str(clip)]]})
+    asked = counted(held[0], "judge").asked
+    assert len(asked) >= 12
+    assert {request.heard for request in asked} == {""}  # type: ignore[union-attr]
 
 
 def test_dialogues_are_recorded_where_the_experiment_says_so(project: Path, tmp_path: Path) -> None:
