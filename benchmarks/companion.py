@@ -7,8 +7,8 @@
     ingress     POST of a clip of one second, answered by a stub: p50 and p99. `bare` is FastAPI alone, `alone` the companion's own
                 interface on uvicorn, `raw` a Serve ingress with one deployment behind it, `ours` the companion on Serve. A hop of ours is
                 half of what `ours` takes beyond `alone`, a hop of raw Serve half of what `raw` takes beyond `bare`.
-    reply       from the last voiced sample to the first sound of a reply, over a WebSocket at the pace of speech, less the pause that ends
-                the turn and the time that the stubs take.
+    reply       from the last voiced sample to the first sound of a reply, over a WebSocket at the pace of speech: a pause of half a second
+                ends the turn, and the stubs take 70 ms. `after` is the companion when no answer is begun within the pause.
     sessions    how many talk at once so that 95 of 100 replies still come within `--held-ms` of what one alone waits.
 
 Contenders take turns in every round; figures are medians over rounds, with the least and the greatest. The pipeline
@@ -38,6 +38,7 @@ PEERS = ROOT / "benchmarks" / "peers"
 PAUSE_S, PIECE_S = 0.5, 0.02
 ANSWER_S, VOICE_S = 0.05, 0.02  # what the stubs take
 SERVERS = {"bare": "/emotions", "alone": "/v1/audio/emotions", "raw": "/raw/emotions", "ours": "/v1/audio/emotions"}
+COMPANIONS = {"ours": "", "after": "/after"}
 TUNED = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
 
 
@@ -57,7 +58,7 @@ def sentence() -> np.ndarray:
 
 
 async def waited_ms(url: str, said: np.ndarray, rate_hz: int, *, framed: bool) -> float:
-    """Milliseconds from the last voiced sample to the first sound of the reply, less pause and stubs."""
+    """Milliseconds from the last voiced sample to the first sound of the reply."""
     from websockets.asyncio.client import connect
 
     from rapport.core.audio import SAMPLE_RATE_HZ, resample, to_pcm16
@@ -86,7 +87,7 @@ async def waited_ms(url: str, said: np.ndarray, rate_hz: int, *, framed: bool) -
             async with asyncio.timeout(30):
                 async for message in socket:
                     if not framed or '"response.output_audio.delta"' in message:
-                        return 1000 * (time.perf_counter() - ended_s - PAUSE_S - ANSWER_S - VOICE_S)
+                        return 1000 * (time.perf_counter() - ended_s)
         finally:
             speaking.cancel()
     raise RuntimeError(f"{url} ended the connection without a reply")
@@ -128,7 +129,7 @@ def hops(found: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, list[f
 def replies(ports: Mapping[str, int], rounds: int, turns: int) -> dict[str, list[float]]:
     """The median wait of each round by contender, in milliseconds."""
     said = sentence()
-    ways = {"ours": (f"ws://127.0.0.1:{ports['ours']}/v1/realtime", 24_000, True)}
+    ways = {name: (f"ws://127.0.0.1:{ports['ours']}{prefix}/v1/realtime", 24_000, True) for name, prefix in COMPANIONS.items()}
     if "pipecat" in ports:
         ways["pipecat"] = (f"ws://127.0.0.1:{ports['pipecat']}/talk", 16_000, False)
     found: dict[str, list[float]] = {name: [] for name in ways}
@@ -234,7 +235,7 @@ def main() -> None:
         _ratio("ingress, ours over bare FastAPI", p50["ours"], p50["bare"]),
     ]
     if "pipecat" in waits:
-        ratios.append(_ratio("wait beyond pause and models, ours over pipecat", waits["ours"], waits["pipecat"]))
+        ratios += [_ratio(f"wait for a reply, {name} over pipecat", waits[name], waits["pipecat"]) for name in COMPANIONS]
     for name, ratio in ratios:
         print(f"{name}: {ratio:.2f}")
     if options.json:

@@ -2,7 +2,8 @@
 
 python benchmarks/peers/stub_servers.py bare --port 8701         # FastAPI alone
 python benchmarks/peers/stub_servers.py alone --port 8702        # the companion's interface on uvicorn
-python benchmarks/peers/stub_servers.py ours --port 8703         # the companion on Ray Serve, and a raw ingress at /raw
+python benchmarks/peers/stub_servers.py ours --port 8703         # the companion on Ray Serve, at /after without answers
+#                                                                  ahead, and a raw ingress at /raw
 """
 
 import argparse
@@ -128,14 +129,18 @@ def serve_on_ray(port: int, answer_s: float, voice_s: float) -> None:
     def stub(kind: type, *arguments: float) -> Any:
         return serve.deployment(max_ongoing_requests=256, ray_actor_options={"num_cpus": 0.1})(kind).bind(*arguments)
 
-    settings = LiveSettings(realtime=RealtimeSettings(max_sessions=1024)).model_dump(mode="json")
-    parts = (stub(StubEmotion), stub(StubDialogue, answer_s), stub(StubVoice, voice_s), None, None, None)
-    front = serve.deployment(max_ongoing_requests=4096, ray_actor_options={"num_cpus": 0.1})(Companion).bind(*parts, settings, None)
+    def companion(ahead: bool) -> Any:
+        settings = LiveSettings(realtime=RealtimeSettings(max_sessions=1024, answer_ahead=ahead)).model_dump(mode="json")
+        parts = (stub(StubEmotion), stub(StubDialogue, answer_s), stub(StubVoice, voice_s), None, None, None)
+        return serve.deployment(max_ongoing_requests=4096, ray_actor_options={"num_cpus": 0.1})(Companion).bind(*parts, settings, None)
+
     with start_ray(num_cpus=max(2, os.cpu_count() or 1)):
         http = {"host": "127.0.0.1", "port": port, "request_timeout_s": None}
-        serve.start(proxy_location="HeadOnly", http_options=http, logging_config={"log_level": "ERROR"})
-        serve.run(Raw.bind(stub(StubEmotion)), name="raw", route_prefix="/raw")  # type: ignore[attr-defined]
-        serve.run(front, name="ours", route_prefix="/")
+        log = {"log_level": "WARNING"}  # as serve_app
+        serve.start(proxy_location="HeadOnly", http_options=http, logging_config=log)
+        serve.run(Raw.bind(stub(StubEmotion)), name="raw", route_prefix="/raw", logging_config=log)  # type: ignore[attr-defined]
+        serve.run(companion(False), name="after", route_prefix="/after", logging_config=log)
+        serve.run(companion(True), name="ours", route_prefix="/", logging_config=log)
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())

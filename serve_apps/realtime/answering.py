@@ -13,6 +13,7 @@ from rapport.core.errors import RapportError
 from rapport.models.emosds.answer import Piece
 from rapport.models.emosds.dialogue import Question, Reply
 from rapport.serve_apps.http.errors import ApiError
+from rapport.serve_apps.realtime.ahead import Ahead
 from rapport.serve_apps.realtime.conversation import Content, Conversation, Item
 from rapport.serve_apps.realtime.input_audio import seconds_of
 from rapport.serve_apps.realtime.latencies import TurnClock
@@ -74,7 +75,18 @@ class Order:
 class Response:
     """A reply on its way."""
 
-    def __init__(self, order: Order, parts: Parts, facts: Facts, conversation: Conversation, emit: Emit, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        order: Order,
+        parts: Parts,
+        facts: Facts,
+        conversation: Conversation,
+        emit: Emit,
+        now: Callable[[], float],
+        ahead: Ahead | None = None,
+    ) -> None:
+        """`ahead` is the answer to that order, if it has been begun."""
+        self._ahead = ahead
         self.order, self._parts, self._facts, self._conversation, self._now = order, parts, facts, conversation, now
         self._send = emit
         self.id = new_id("resp")
@@ -154,7 +166,7 @@ class Response:
     async def _write(self) -> Reply:
         """The answer, told as it is written."""
         question = await self._read_out(self.order.typed) if self.order.typed else self.order.question
-        async with aclosing(self._parts.answer(question)) as pieces:
+        async with aclosing(self._ahead.pieces() if self._ahead else self._parts.answer(question)) as pieces:
             while not isinstance(piece := await asyncio.wait_for(anext(pieces), self.order.timeout_s), Reply):
                 self._take(piece)
         self._conclude(piece)

@@ -146,8 +146,8 @@ class Conversation:
         gone, self._items = self._items[: -self._max_items], self._items[-self._max_items :]
         return [item.id for item in gone]
 
-    def history(self, asked: Item, turns: int) -> tuple[Turn, ...]:
-        """The last turns with words before a message."""
-        earlier = self._items[: self._items.index(asked)]
+    def history(self, asked: Item | None, turns: int) -> tuple[Turn, ...]:
+        """The last turns with words before a message; None is one that is yet to come."""
+        earlier = self._items if asked is None else self._items[: self._items.index(asked)]
         spoken = [item for item in earlier if item.words and item.role in (USER, ASSISTANT)]
         return tuple(Turn(USER if item.role == USER else ASSISTANT, item.words, item.emotion) for item in spoken[-turns:] if turns)

@@ -3,17 +3,18 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from rapport.core.audio import SAMPLE_RATE_HZ, from_pcm16
 from rapport.serve_apps.listener.rates import AudioTo16k
 from rapport.serve_apps.realtime.input_audio import BYTES, InputAudio
 from rapport.serve_apps.realtime.looks import Look, Looks
 from rapport.serve_apps.realtime.server_events import new_id
 from rapport.serve_apps.realtime.session_config import RATE_HZ, AudioInput, EmotionLooks, ServerVad
-from rapport.serve_apps.realtime.turn_detection import FRAME, Edge, TurnDetector
+from rapport.serve_apps.realtime.turn_detection import FRAME, TAIL_MS, Edge, TurnDetector
 
 _PIECE = RATE_HZ // 5  # sound is judged in pieces of this, so that a client that sends minutes at once has its turns one by one
 _BEFORE = 10 * FRAME * RATE_HZ // SAMPLE_RATE_HZ  # by which a voice is known later than it begins
-_TAIL_MS = 200  # of the pause after a turn that belongs to it
 _SHORTEST_LOOK = RATE_HZ // 4
 
 
@@ -40,9 +41,13 @@ class Listening:
         *,
         started: Callable[[str, int], None],
         stopped: Callable[[Heard], None],
+        paused: Callable[[bytes | None], None],
     ) -> None:
-        """`started` is told the name and the beginning of a turn, `stopped` the turn."""
-        self._looks, self._started, self._stopped = looks, started, stopped
+        """`started` is told the name and the beginning of a turn, `stopped` the turn.
+
+        `paused` is told what a turn is if the pause ends it, and None when it goes on after all.
+        """
+        self._looks, self._started, self._stopped, self._paused = looks, started, stopped, paused
         self._window = round(window_s * RATE_HZ)
         self._audio = InputAudio(max_turn_s)
         self._to_16k = AudioTo16k(RATE_HZ)
@@ -117,14 +122,21 @@ class Listening:
             self._begin = max(self._audio.start, at - round(self._settings.prefix_padding_ms * RATE_HZ / 1000))
             self._looked = at
             self._started(self.item_id, self._begin)
-        elif self._begin is not None:
+        elif self._begin is None:
+            return
+        elif edge.kind == "stopped":
             self._stop(at)
+        else:
+            self._paused(self._audio.take(self._begin, self._end_of(at)) if edge.kind == "paused" else None)
+
+    def _end_of(self, voice_end: int) -> int:
+        """Where a turn ends whose voice ends there."""
+        return min(self._audio.end, voice_end + TAIL_MS * RATE_HZ // 1000)
 
     def _stop(self, voice_end: int) -> None:
         """The turn under way is over."""
         assert self._begin is not None
-        end = min(self._audio.end, voice_end + _TAIL_MS * RATE_HZ // 1000)
-        heard = self._heard(self._begin, end, voice_end)
+        heard = self._heard(self._begin, self._end_of(voice_end), voice_end)
         if self._detector is not None:
             self._detector.stop()
         self._stopped(heard)
@@ -157,4 +169,7 @@ class Listening:
             return
         self._detector = TurnDetector(self._settings)
         self._to_16k = AudioTo16k(RATE_HZ)
-        self._offset = self._audio.end
+        # What comes out lags: with as much silence before it, a frame is whole when its sound has come, not one message later.
+        lag = round(self._to_16k.latency_s * SAMPLE_RATE_HZ)
+        self._detector.hear(np.zeros(lag, np.float32))
+        self._offset = self._audio.end - lag * RATE_HZ // SAMPLE_RATE_HZ

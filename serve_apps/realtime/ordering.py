@@ -1,5 +1,7 @@
 """What reply a client asks for: which message it answers, in which voice, how long, and whether this server can."""
 
+from typing import Literal
+
 import numpy as np
 
 from rapport.models.emosds.config import GenerationConfig
@@ -16,9 +18,13 @@ from rapport.serve_apps.realtime.settings import RealtimeSettings
 _SHORTEST_ANSWER = 16  # an answer of fewer tokens could not hold its four fields
 
 
+SHORTEST_SPEECH = RATE_HZ // 5
+"""Bytes of a message that counts as speech: 0.1 s."""
+
+
 def is_spoken(item: Item) -> bool:
     """Whether a message holds speech of 0.1 s or more."""
-    return len(item.pcm) >= RATE_HZ // 5
+    return len(item.pcm) >= SHORTEST_SPEECH
 
 
 class Ordering:
@@ -56,17 +62,13 @@ class Ordering:
         transcribes: bool,
     ) -> Order:
         """The order of an answer to speech [S], 16 kHz. Raises ProtocolError for what this server cannot do."""
-        assert self._facts.dialogue is not None
         speaks = "audio" in (options.output_modalities or config.output_modalities)
         voice = options.audio.output.voice or config.audio.output.voice
         self._check_output(speaks, voice, "response")
         most = config.max_output_tokens if options.max_output_tokens is None else options.max_output_tokens
-        tokens = self._settings.max_answer_tokens if most == "inf" else min(self._settings.max_answer_tokens, most)
-        generation = GenerationConfig(constrained=True, max_new_tokens=max(_SHORTEST_ANSWER, tokens))
-        history = self._conversation.history(item, self._facts.dialogue.history_turns)
         return Order(
             item=item,
-            question=Question(samples, history, generation=generation),
+            question=self.question(item, samples, most),
             speaks=speaks,
             voice=voice,
             speed=config.audio.output.speed,
@@ -80,6 +82,13 @@ class Ordering:
             max_output_tokens=most,
             metadata=options.metadata or {},
         )
+
+    def question(self, item: Item | None, samples: np.ndarray, most: int | Literal["inf"]) -> Question:
+        """What the model is asked about speech [S], 16 kHz, with at most so many tokens; None is a message that is yet to come."""
+        assert self._facts.dialogue is not None
+        tokens = self._settings.max_answer_tokens if most == "inf" else min(self._settings.max_answer_tokens, most)
+        generation = GenerationConfig(constrained=True, max_new_tokens=max(_SHORTEST_ANSWER, tokens))
+        return Question(samples, self._conversation.history(item, self._facts.dialogue.history_turns), generation=generation)
 
     def _check_readable(self, item: Item) -> None:
         """Nothing, if a voice can read the words of a message to the model, which only hears."""

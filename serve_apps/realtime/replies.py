@@ -5,14 +5,17 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from rapport.core.audio import SAMPLE_RATE_HZ, from_pcm16, resample
+from rapport.serve_apps.realtime.ahead import Ahead
 from rapport.serve_apps.realtime.answering import Response
 from rapport.serve_apps.realtime.client_events import ResponseOptions
 from rapport.serve_apps.realtime.conversation import Conversation, Item
 from rapport.serve_apps.realtime.errors import ProtocolError
 from rapport.serve_apps.realtime.input_audio import milliseconds
 from rapport.serve_apps.realtime.latencies import TurnClock
-from rapport.serve_apps.realtime.ordering import Ordering
+from rapport.serve_apps.realtime.ordering import SHORTEST_SPEECH, Ordering
 from rapport.serve_apps.realtime.parts import Facts, Parts
 from rapport.serve_apps.realtime.server_events import ItemTruncated, RateLimits, ServerEvent
 from rapport.serve_apps.realtime.session_config import RATE_HZ, SessionConfig
@@ -47,8 +50,10 @@ class Replies:
         self._parts, self._facts, self._conversation, self._words, self._emit, self._now = parts, facts, conversation, words, emit, now
         self._ordering = Ordering(facts, settings, conversation)
         self._asked_s: deque[float] = deque(maxlen=settings.max_responses_per_minute)
+        self._prepared_s: deque[float] = deque(maxlen=settings.max_responses_per_minute)
         self._turns: dict[str, Asked] = {}
         self._task: asyncio.Task[None] | None = None
+        self._ahead: Ahead | None = None
         self.last: Response | None = None
 
     @property
@@ -75,6 +80,22 @@ class Replies:
         """The message is no more."""
         self._turns.pop(item_id, None)
 
+    def prepare(self, pcm: bytes, config: SessionConfig) -> None:
+        """Begin to answer what may be a turn; it is told to nobody until the turn is asked about."""
+        self.drop()
+        now_s = self._now()
+        if len(self._prepared_s) == self._prepared_s.maxlen and now_s - self._prepared_s[0] < _MINUTE_S:
+            return
+        if self._facts.replies and not self.under_way and len(pcm) >= SHORTEST_SPEECH:
+            self._prepared_s.append(now_s)
+            self._ahead = Ahead(self._ordering.question(None, _to_16k(pcm), config.max_output_tokens), self._parts)
+
+    def drop(self) -> None:
+        """What was prepared is not wanted."""
+        if self._ahead is not None:
+            self._ahead.drop()
+            self._ahead = None
+
     def begin(self, options: ResponseOptions, config: SessionConfig) -> None:
         """Answer what the user said last. Raises ProtocolError where that cannot be."""
         if self.last is not None and not self.last.ended:
@@ -85,12 +106,15 @@ class Replies:
         turn = self._turns.get(item.id)
         if turn is None or turn.clock.done_s is not None:  # another answer to the same turn has a clock of its own
             turn = Asked(TurnClock(now_s), turn.start_ms if turn else 0, turn.end_ms if turn else 0)
-        samples = resample(from_pcm16(item.pcm), RATE_HZ, SAMPLE_RATE_HZ)
         transcribes = self._words.is_due(item, config)
         heard_ms = (turn.start_ms, turn.end_ms)
-        order = self._ordering.order(item, samples, options, config, turn.clock, heard_ms, transcribes=transcribes)
+        order = self._ordering.order(item, _to_16k(item.pcm), options, config, turn.clock, heard_ms, transcribes=transcribes)
         limits = self._take_place(now_s)
-        self.last = Response(order, self._parts, self._facts, self._conversation, self._emit, self._now)
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and not ahead.answers(order.question):
+            ahead.drop()
+            ahead = None
+        self.last = Response(order, self._parts, self._facts, self._conversation, self._emit, self._now, ahead)
         self.last.begin()
         self._emit(limits)
         self._task = asyncio.create_task(self.last.run())
@@ -114,6 +138,7 @@ class Replies:
 
     async def close(self) -> None:
         """Make no more."""
+        self.drop()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -131,3 +156,7 @@ class Replies:
         reset_s = round(_MINUTE_S - (now_s - self._asked_s[0]), 3)
         told = {"name": "requests", "limit": most, "remaining": most - len(self._asked_s), "reset_seconds": reset_s}
         return RateLimits(rate_limits=[told])
+
+
+def _to_16k(pcm: bytes | bytearray) -> np.ndarray:
+    return resample(from_pcm16(bytes(pcm)), RATE_HZ, SAMPLE_RATE_HZ)

@@ -63,7 +63,12 @@ class RealtimeSession:
         self._words = Transcribing(parts, facts, settings, self._emit)
         self._replies = Replies(parts, facts, settings, self._conversation, self._words, self._emit, now)
         self._listening = Listening(
-            settings.max_turn_s, settings.emotion_window_s, self._looks, started=self._speech_started, stopped=self._speech_stopped
+            settings.max_turn_s,
+            settings.emotion_window_s,
+            self._looks,
+            started=self._speech_started,
+            stopped=self._speech_stopped,
+            paused=self._speech_paused,
         )
         self._began_s = self._seen_s = now()
         self._expires_at = round(time.time() + settings.max_session_s)
@@ -160,6 +165,7 @@ class RealtimeSession:
     def _wish(self, what: str) -> None:
         if what == "input_audio_buffer.clear":
             self._listening.clear()
+            self._replies.drop()
             self._emit(server.BufferCleared())
         elif what == "output_audio_buffer.clear":
             self._replies.interrupt("client_cancelled", self.config)
@@ -225,6 +231,14 @@ class RealtimeSession:
         self._commit(heard, answered=answered)
         if answered:
             self._respond(client.ResponseOptions())
+        self._replies.drop()  # where it could not be answered
+
+    def _speech_paused(self, pcm: bytes | None) -> None:
+        vad = self.config.audio.input.turn_detection
+        if pcm is None:
+            self._replies.drop()
+        elif self.settings.answer_ahead and vad is not None and vad.create_response:
+            self._replies.prepare(pcm, self.config)
 
     def _commit(self, heard: Heard, *, answered: bool) -> None:
         """A turn becomes a message; its words are told by the answer, if there is to be one and it can."""

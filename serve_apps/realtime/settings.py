@@ -31,6 +31,9 @@ class RealtimeSettings(Config):
     """A session of this length ends."""
     answer_timeout_s: float = Field(default=30.0, gt=0)
     """Longest time between two pieces of an answer; beyond it the answer has failed."""
+    answer_ahead: bool = True
+    """Whether an answer is begun 0.2 s into a pause, when all is known of how the turn sounds, and dropped when the user goes on. Replies
+    come up to `silence_duration_ms` less 0.2 s sooner; the answers that are dropped are the price."""
     emotion_window_s: float = Field(default=3.0, ge=0.25, le=30)
     """How much of the voice is listened to for each `x_emotion.delta`."""
     emotion_strength: float = Field(default=0.8, ge=0, le=1.5)
