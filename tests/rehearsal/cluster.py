@@ -32,6 +32,7 @@ class Cluster:
     storage: Path
     log: Path
     timings_s: dict[str, float] = field(default_factory=dict)
+    _forward: "subprocess.Popen[bytes] | None" = None
 
     @property
     def environment(self) -> dict[str, str]:
@@ -66,6 +67,24 @@ class Cluster:
         result: dict[str, Any] = json.loads(lines[-1])
         return result
 
+    def up(self) -> None:
+        """Launch it, or launch again what has gone."""
+        self.ray("up", "--yes", "--no-config-cache", str(self.file), timeout_s=900)
+
+    def connect(self) -> None:
+        """Have its job server at a port of this computer, until `disconnect`."""
+        self.disconnect()
+        words = [str(BIN / "ray"), "dashboard", "--port", str(PORT), str(self.file)]
+        with self.log.open("ab") as log:
+            self._forward = subprocess.Popen(words, stdout=log, stderr=log, env=self.environment, start_new_session=True, cwd=ROOT)
+
+    def disconnect(self) -> None:
+        """Forward nothing."""
+        if self._forward is not None:
+            os.killpg(self._forward.pid, 15)
+            self._forward.wait(timeout=10)
+            self._forward = None
+
 
 @contextmanager
 def launch(hosts: Sequence[Host], folder: Path, cpus: int = 1) -> Iterator[Cluster]:
@@ -79,13 +98,14 @@ def launch(hosts: Sequence[Host], folder: Path, cpus: int = 1) -> Iterator[Clust
     file.write_text(yaml.safe_dump(edited(hosts, token, storage, cpus), sort_keys=False))
     began = time.monotonic()
     try:
-        cluster.ray("up", "--yes", "--no-config-cache", str(file), timeout_s=900)
+        cluster.up()
         cluster.timings_s["ray up"] = time.monotonic() - began
-        with _forwarded(cluster):
-            _wait_for_workers(cluster, len(hosts) - 1)
-            cluster.timings_s["every worker joined"] = time.monotonic() - began
-            yield cluster
+        cluster.connect()
+        wait_for_workers(cluster, len(hosts) - 1)
+        cluster.timings_s["every worker joined"] = time.monotonic() - began
+        yield cluster
     finally:
+        cluster.disconnect()
         began = time.monotonic()
         cluster.ray("down", "--yes", str(file))
         cluster.timings_s["ray down"] = time.monotonic() - began
@@ -114,19 +134,8 @@ def edited(hosts: Sequence[Host], token: Path, storage: Path, cpus: int) -> dict
     return described
 
 
-@contextmanager
-def _forwarded(cluster: Cluster) -> Iterator[None]:
-    words = [str(BIN / "ray"), "dashboard", "--port", str(PORT), str(cluster.file)]
-    with cluster.log.open("ab") as log:
-        forward = subprocess.Popen(words, stdout=log, stderr=log, env=cluster.environment, start_new_session=True, cwd=ROOT)
-    try:
-        yield
-    finally:
-        os.killpg(forward.pid, 15)
-        forward.wait(timeout=10)
-
-
-def _wait_for_workers(cluster: Cluster, count: int, patience_s: float = 400) -> None:
+def wait_for_workers(cluster: Cluster, count: int, patience_s: float = 400) -> None:
+    """Until so many machines besides the head are there. Raises AssertionError when they do not come."""
     last = ""
     listing = cluster.hosts[0].ssh(". ~/.rapport_environment && ray list nodes --format json --filter state=ALIVE")
     deadline = time.monotonic() + patience_s

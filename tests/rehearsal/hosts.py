@@ -9,7 +9,6 @@ is the rest of the file system, as machines that were installed from one image a
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -26,18 +25,23 @@ FIRST = 11
 """Last part of the first host's address; the bridge, and so this computer, is 1."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Host:
     """One made host."""
 
     name: str
     address: str
-    home: Path
-    """Where this computer sees the host's home folder."""
+    place: Path
+    """What is its own of the file system."""
     key: Path
     """The private key that opens it."""
-    init_pid: int
-    """Its first process, as this computer counts: when it ends, so does every other of the host."""
+    server: "subprocess.Popen[bytes] | None" = None
+    """Its first process, seen from this computer: when it ends, so does every other of the host."""
+
+    @property
+    def home(self) -> Path:
+        """Where this computer sees the host's home folder."""
+        return self.place / "home"
 
     def ssh(self, command: str) -> list[str]:
         """The command line that runs a command there."""
@@ -48,9 +52,30 @@ class Host:
         """What a command prints there. Raises CalledProcessError when it fails."""
         return subprocess.run(self.ssh(command), check=True, capture_output=True, text=True, timeout=timeout_s).stdout
 
+    def power_on(self) -> None:
+        """Start it, and wait until it can be logged in to. Its disk is as it was; nothing runs that ran before."""
+        _run("ip", "link", "set", f"{self.name}v", "up")
+        apart = ["unshare", "--uts", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+        log = self.place / "sshd.log"
+        self.server = subprocess.Popen(
+            ["ip", "netns", "exec", self.name, *apart, "sh", "-ec", _init(self.name, self.place, self.key)],
+            stdout=log.open("ab"),
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        for _ in range(50):
+            if subprocess.run(self.ssh("true"), capture_output=True).returncode == 0:
+                return
+            time.sleep(0.2)
+        raise RuntimeError(f"{self.name} does not answer at {self.address}: {log.read_text()}")
+
     def power_off(self) -> None:
-        """End every process of the host at once, as pulling the plug does."""
-        os.kill(self.init_pid, signal.SIGKILL)
+        """Pull its plugs: it is off the network, and every process of it has ended, none with a goodbye."""
+        _run("ip", "link", "set", f"{self.name}v", "down")
+        if self.server is not None:
+            self.server.kill()
+            self.server.wait(timeout=10)
+            self.server = None
 
 
 def missing() -> str:
@@ -80,7 +105,7 @@ def make_hosts(count: int, folder: Path) -> Iterator[list[Host]]:
 
 @contextmanager
 def _host(name: str, address: str, folder: Path, key: Path) -> Iterator[Host]:
-    place = folder / name
+    host = Host(name, address, folder / name, key)
     with ExitStack() as stack:
         _run("ip", "netns", "add", name)
         stack.callback(_run, "ip", "netns", "del", name)
@@ -88,19 +113,12 @@ def _host(name: str, address: str, folder: Path, key: Path) -> Iterator[Host]:
         _run("ip", "link", "set", f"{name}v", "master", BRIDGE, "up")
         for words in (f"addr add {address}/24 dev eth0", "link set eth0 up", "link set lo up", f"route add default via {SUBNET}.1"):
             _run("ip", "-n", name, *words.split())
-        home, log = place / "home", place / "sshd.log"
-        (home / ".ssh").mkdir(parents=True)
-        (place / "ray").mkdir()
-        (home / ".ssh" / "authorized_keys").write_text(key.with_suffix(".pub").read_text())
-        apart = ["unshare", "--uts", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-        server = subprocess.Popen(
-            ["ip", "netns", "exec", name, *apart, "sh", "-ec", _init(name, place, key)],
-            stdout=log.open("wb"),
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        stack.callback(_end, server)
-        yield _ready(Host(name, address, home, key, _child_of(server.pid)), log)
+        (host.home / ".ssh").mkdir(parents=True)
+        (host.place / "ray").mkdir()
+        (host.home / ".ssh" / "authorized_keys").write_text(key.with_suffix(".pub").read_text())
+        stack.callback(host.power_off)
+        host.power_on()
+        yield host
 
 
 def _init(name: str, place: Path, key: Path) -> str:
@@ -120,29 +138,6 @@ def _init(name: str, place: Path, key: Path) -> str:
         f"exec {shutil.which('sshd')} -D -e -h {key} {settings}",
     ]
     return "; ".join(steps)
-
-
-def _child_of(pid: int) -> int:
-    """The first process inside the namespaces: the one child of `unshare`, which replaced `ip`."""
-    children = Path(f"/proc/{pid}/task/{pid}/children")
-    for _ in range(100):
-        if found := children.read_text().split():
-            return int(found[0])
-        time.sleep(0.05)
-    raise RuntimeError(f"process {pid} made no namespace")
-
-
-def _ready(host: Host, log: Path) -> Host:
-    for _ in range(50):
-        if subprocess.run(host.ssh("true"), capture_output=True).returncode == 0:
-            return host
-        time.sleep(0.2)
-    raise RuntimeError(f"{host.name} does not answer at {host.address}: {log.read_text()}")
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    process.kill()
-    process.wait(timeout=10)
 
 
 def _run(*words: str) -> None:
