@@ -34,7 +34,7 @@ class Work(_Figures):
     shared_s: float
     """Wall time of the part that all processors share."""
     peak_mib: float
-    """Of all processes together, memory that no other process has."""
+    """Of all processes together, without mapped files and what they share."""
 
 
 @dataclass(frozen=True)

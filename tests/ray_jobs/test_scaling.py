@@ -49,14 +49,16 @@ def test_every_size_is_predicted_from_a_file_and_its_absence_is_told(tmp_path: P
     (tmp_path / "costs.json").write_text(json.dumps({"prepare_corpus": COST.to_json(), "runs": []}))
     result = run(PredictScaleConfig(storage=str(tmp_path), measured=str(tmp_path / "costs.json"), hours=(1, 100), nodes=(1, 1000)))
     assert [(p["hours"], p["nodes"]) for p in result["predictions"]] == [(1, 1), (1, 1000), (100, 1), (100, 1000)]
-    assert result["checked"] is None
+    assert result["checked"] == {}
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_what_is_measured_here_predicts(ray_cluster: dict[str, float], tmp_path: Path) -> None:
-    result = run(PredictScaleConfig(storage=str(tmp_path), check=True, clips=10, clip_s=0.5, hours=(1,), nodes=(1,)))
-    measured = json.loads(Path(result["measured"]).read_text())
-    assert [round(work["hours"] * 3600 / 5) for work in measured["runs"]] == [1, 4, 16]
-    assert all(work["peak_mib"] > 0 and work["shared_s"] > 0 for work in measured["runs"])
+    settings = PredictScaleConfig(storage=str(tmp_path), check=True, jobs=("prepare_corpus",), clips=10, clip_s=0.5, hours=(1,), nodes=(1,))
+    result = run(settings)
+    runs = json.loads(Path(result["measured"]).read_text())["runs"]["prepare_corpus"]
+    assert [round(work["hours"] * 3600 / 5) for work in runs] == [1, 4, 16]
+    assert all(work["peak_mib"] > 0 and work["shared_s"] > 0 for work in runs)
     assert result["predictions"][0]["seconds"] > 0
+    assert set(result["checked"]) == {"prepare_corpus"}

@@ -177,6 +177,7 @@ def test_what_the_user_can_mend_is_told_at_once_and_a_fresh_run_moves_an_earlier
 @pytest.mark.faults
 @pytest.mark.timeout(1800)
 def test_a_training_takes_as_many_workers_of_its_range_as_there_is_room_for(root, ray_cluster):
-    result = run(toy_settings(root, name="elastic", workers={"count": 64, "least": 1, "cpus": 1}))
+    size = {"training": {"batch_size": 64}, "workers": {"count": 64, "least": 1, "cpus": 1}}
+    result = run(toy_settings(root, name="elastic", **size))
     assert result["epochs"] == 3
     assert result["tests"]["held_out"]["count"] == 12

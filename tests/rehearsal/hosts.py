@@ -110,6 +110,8 @@ def _host(name: str, address: str, folder: Path, key: Path) -> Iterator[Host]:
         _run("ip", "netns", "add", name)
         stack.callback(_run, "ip", "netns", "del", name)
         _run("ip", "link", "add", f"{name}v", "type", "veth", "peer", "name", "eth0", "netns", name)
+        # By name: connections that end slowly keep a network, and this end of its cable, longer than its name.
+        stack.callback(_run, "ip", "link", "del", f"{name}v")
         _run("ip", "link", "set", f"{name}v", "master", BRIDGE, "up")
         for words in (f"addr add {address}/24 dev eth0", "link set eth0 up", "link set lo up", f"route add default via {SUBNET}.1"):
             _run("ip", "-n", name, *words.split())

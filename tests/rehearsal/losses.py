@@ -62,7 +62,7 @@ def _steps(folder: Path) -> list[int]:
 
 
 def _status(cluster: Cluster, job: str) -> str:
-    found = cluster.ray("job", "status", job)
+    found = cluster.ray("job", "status", job).upper()
     return next((status for status in _ENDED if status in found), "RUNNING")
 
 
@@ -70,4 +70,4 @@ def _until(what: str, holds: Callable[[], object], cluster: Cluster, patience_s:
     deadline = time.monotonic() + patience_s
     while not holds():
         assert time.monotonic() < deadline, f"{what} did not come: {cluster.log}"
-        time.sleep(0.2)
+        time.sleep(1)

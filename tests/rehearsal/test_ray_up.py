@@ -4,8 +4,10 @@ Slow, and only as root on Linux: `make rehearsal`.
 """
 
 import re
+import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,12 @@ pytestmark = [pytest.mark.rehearsal, pytest.mark.timeout(3600), pytest.mark.skip
 
 @pytest.fixture(scope="module")
 def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Host]]:
-    with make_hosts(3, tmp_path_factory.mktemp("hosts")) as made:
+    with ExitStack() as stack:
+        try:
+            made = stack.enter_context(make_hosts(3, tmp_path_factory.mktemp("hosts")))
+        except (RuntimeError, subprocess.CalledProcessError) as error:
+            # Containers may have the tools and namespaces, and still no bridges.
+            pytest.skip(f"hosts cannot be made here: {error}")
         yield made
 
 
@@ -33,8 +40,9 @@ def test_a_model_is_prepared_trained_on_two_nodes_and_served_and_nothing_is_left
     with launch(hosts, tmp_path, cpus=2) as cluster:
         assert cluster.job("doctor")["ok"]
         corpus = pipeline(cluster)
-        served(cluster, corpus)
+        # Before anything is served: Ray counts whole machines for a range of workers, whatever else holds processors of them.
         machine_lost(cluster)
+        served(cluster, corpus)
         head_lost(cluster, corpus)
         assert (hosts[0].home / ".ray" / "auth_token").stat().st_mode & 0o777 == 0o600
     # On machines that are not made and ended by a cloud, `ray down` stops the head alone: the workers are stopped as the guide has it.
