@@ -28,9 +28,10 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from serve_ser import Client, clip, form, summary  # type: ignore[import-not-found]  # beside this file
+from serve_ser import Client, clip, form, summary  # beside this file
 from serve_ser import _free_port as free_port
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -239,8 +240,9 @@ def main() -> None:
     for name, ratio in ratios:
         print(f"{name}: {ratio:.2f}")
     if options.json:
-        figures = {"ingress": requests, "hop": hop, "reply": waits, "sessions": held, "ratios": dict(ratios), "tuned": options.tuned}
-        Path(options.json).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        told: dict[str, Any] = {"ingress": requests, "hop": hop, "reply": waits, "sessions": held}
+        told |= {"ratios": dict(ratios), "tuned": options.tuned}
+        Path(options.json).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 
 
 def _wait_for_answers(ports: Mapping[str, int]) -> None:

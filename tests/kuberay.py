@@ -123,6 +123,11 @@ class WorkerGroup(Known):
 
 
 class ClusterSpec(Known):
+    @property
+    def pods(self) -> list[PodTemplate]:
+        """The head's and those of every kind of worker."""
+        return [self.headGroupSpec.template, *(group.template for group in self.workerGroupSpecs)]
+
     rayVersion: str
     authOptions: AuthOptions
     enableInTreeAutoscaling: bool = False

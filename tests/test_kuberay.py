@@ -47,13 +47,13 @@ def test_ray_is_that_of_the_lock_file(cluster: ClusterSpec) -> None:
 def test_every_pod_asks_for_the_token_runs_without_root_and_the_head_does_no_work(cluster: ClusterSpec) -> None:
     assert cluster.authOptions.mode == "token"
     assert (cluster.headGroupSpec.rayStartParams["num-cpus"], cluster.headGroupSpec.rayStartParams["num-gpus"]) == ("0", "0")
-    for group in (cluster.headGroupSpec, *cluster.workerGroupSpecs):
-        for container in group.template.spec.containers:
+    for pod in cluster.pods:
+        for container in pod.spec.containers:
             assert container.securityContext.runAsNonRoot
             assert not container.securityContext.allowPrivilegeEscalation
             assert "RAPPORT_STORAGE" in {variable.name for variable in container.env}
             mounted = {mount.name for mount in container.volumeMounts}
-            assert mounted <= {volume.name for volume in group.template.spec.volumes}
+            assert mounted <= {volume.name for volume in pod.spec.volumes}
 
 
 def test_workers_are_within_their_range_and_gpus_have_the_image_for_them(cluster: ClusterSpec) -> None:
@@ -88,7 +88,7 @@ def test_the_service_is_one_that_serve_and_its_app_accept_and_its_key_comes_from
     for application in content["applications"]:
         name = application["import_path"].removeprefix("rapport.serve_apps.").removesuffix(":build_app")
         plugins.load("serve_apps", name).Args.model_validate(application["args"])
-    for group in (service.spec.rayClusterConfig.headGroupSpec, *service.spec.rayClusterConfig.workerGroupSpecs):
-        container = group.template.spec.containers[0]
+    for pod in service.spec.rayClusterConfig.pods:
+        container = pod.spec.containers[0]
         assert "rapport-api-key" in {source.secretRef.name for source in container.envFrom}
         assert "RAPPORT_API_KEY" not in {variable.name for variable in container.env}

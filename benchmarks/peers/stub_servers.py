@@ -27,6 +27,9 @@ class StubEmotion:
 
         return Analysis(SCORES, [])
 
+    async def transcribe(self, samples: np.ndarray) -> str:
+        return "hello"
+
     async def facts(self) -> Any:
         from rapport.serve_apps.speech_emotion.answers import ModelFacts
 

@@ -90,8 +90,8 @@ def model_steps(root: str, name: str, preset: str, seed: int) -> list[Step]:
 def serving_step(root: str, name: str, port: int, elsewhere: str) -> Step:
     """Serve the companion: with the trained model, and those of other kinds that were trained in the storage root `elsewhere`, if any."""
     model = storage.join(root, "models", "ser", name)
-    arguments = ("--app", "companion", "--emotion.model", model, "--conversations.model", "off")
-    arguments += ("--port", str(port), "--detach", "--storage", elsewhere)
+    models = ("--app", "companion", "--emotion.model", model, "--conversations.model", "off")
+    arguments = (*models, "--port", str(port), "--detach", "--storage", elsewhere)
     return Step("serve", "Serve it, with a page to talk to", "serve_app", arguments, lambda result: str(result["url"]), lasting=False)
 
 

@@ -32,6 +32,8 @@ class RoomyLayer(DynamicLayer):
             self.is_initialized = True
             self._room = (_room_for(key_states, count), _room_for(value_states, count))
         elif self._room[0].shape[0] != len(key_states) or self._room[0].shape[-2] < begin + count:
+            assert self.keys is not None
+            assert self.values is not None
             self._room = (_room_for(self.keys, begin + count), _room_for(self.values, begin + count))
             for room, past in zip(self._room, (self.keys, self.values), strict=True):
                 room[..., :begin, :] = past

@@ -1,8 +1,8 @@
 import pytest
 
-from rapport.ray_jobs.coe_training.graph import Switches, differences, stage_keys, stages_of
+from rapport.ray_jobs.coe_training.graph import Strategy, Switches, differences, stage_keys, stages_of
 
-STRATEGIES: dict[str, list[tuple[str, str | None]]] = {
+STRATEGIES: dict[Strategy, list[tuple[str, str | None]]] = {
     "full_curriculum": [("role_play", None), ("speaker", "role_play"), ("steer", "speaker"), ("erc", "steer")],
     "steer_only": [("steer", None), ("erc", "steer")],
     "auxiliary_only": [("role_play", None), ("speaker", "role_play"), ("erc", "speaker")],

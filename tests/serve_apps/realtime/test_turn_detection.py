@@ -1,5 +1,7 @@
 """When somebody begins and ends to speak."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -7,12 +9,12 @@ from rapport.serve_apps.realtime.session_config import ServerVad
 from rapport.serve_apps.realtime.turn_detection import Edge, TurnDetector
 
 
-def all_edges(samples: np.ndarray, cut: int = 10**9, **settings: float) -> list[Edge]:
+def all_edges(samples: np.ndarray, cut: int = 10**9, **settings: Any) -> list[Edge]:
     detector = TurnDetector(ServerVad.model_validate(settings))
     return [edge for start in range(0, len(samples), cut) for edge in detector.hear(samples[start : start + cut])]
 
 
-def edges(samples: np.ndarray, **settings: float) -> list[Edge]:
+def edges(samples: np.ndarray, **settings: Any) -> list[Edge]:
     return [edge for edge in all_edges(samples, **settings) if edge.kind in ("started", "stopped")]
 
 
