@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -83,6 +84,8 @@ class Preemption:
         if going <= self._saved_for:
             return False
         self._saved_for |= going
+        if World.current().rank == 0:
+            print(f"a machine of this training is about to be taken away: saving at step {step}", file=sys.stderr, flush=True)
         return True
 
 

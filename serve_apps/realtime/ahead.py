@@ -12,15 +12,18 @@ from rapport.serve_apps.realtime.parts import Parts
 
 
 class Ahead:
-    """One answer on its way that nobody has asked for yet. What goes wrong is raised to who takes it; nobody hears of it otherwise."""
+    """One answer on its way that nobody has asked for yet. What goes wrong meanwhile is told to nobody: who wants an answer asks again."""
 
     def __init__(self, question: Question, parts: Parts) -> None:
         self._question = question
+        self._failed = False
         self._written: asyncio.Queue[Piece | Reply | Exception] = asyncio.Queue()
         self._task = asyncio.create_task(self._write(parts))
 
     def answers(self, question: Question) -> bool:
-        """Whether that is what is being answered."""
+        """Whether that is what is being answered, and nothing has gone wrong so far."""
+        if self._failed:
+            return False
         return np.array_equal(self._question.samples, question.samples) and _settings(self._question) == _settings(question)
 
     async def pieces(self) -> AsyncGenerator[Piece | Reply]:
@@ -44,6 +47,7 @@ class Ahead:
                 async for piece in pieces:
                     self._written.put_nowait(piece)
         except Exception as error:
+            self._failed = True
             self._written.put_nowait(error)
 
 

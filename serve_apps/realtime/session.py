@@ -156,6 +156,7 @@ class RealtimeSession:
     def _update(self, patch: dict[str, Any]) -> None:
         before, config = self.config, updated(self.config, patch)
         self._replies.check(config)
+        self._replies.drop()
         self.config = config
         self._listening.configure(config.audio.input, config.x_emotion)
         if self._facts.head_motion and config.x_head_motion != before.x_head_motion:

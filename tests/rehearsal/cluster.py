@@ -56,6 +56,10 @@ class Cluster:
         assert found.returncode == 0, f"ray {' '.join(words)}: {found.stdout[-3000:]}{found.stderr[-3000:]}"
         return found.stdout
 
+    def on_head(self, command: str, timeout_s: float = 60) -> str:
+        """What a command line of Ray prints on the head."""
+        return self.hosts[0].run(f". ~/.rapport_environment && {command}", timeout_s)
+
     def job(self, name: str, *words: str, timeout_s: float = 900) -> dict[str, Any]:
         """The result of `python -m rapport.ray_jobs.<name> ...`, submitted and waited for."""
         began = time.monotonic()

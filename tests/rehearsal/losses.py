@@ -9,16 +9,13 @@ from typing import Any
 from tests.rehearsal.cluster import Cluster, wait_for_workers
 
 TOY = ["--config", "quickstart", "--corpora", "ravdess", "--noise", "None", "--augment.noise.p", "0"]
+_EPOCHS = 60
 _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
 def machine_lost(cluster: Cluster) -> None:
     """The plug of a worker is pulled in the middle of a training that may go on with fewer."""
-    elastic = ["--workers.count", "2", "--workers.least", "1", "--training.epochs", "40"]
-    command = ["python", "-m", "rapport.ray_jobs.train_ser", *TOY, "--name", "lossy", *elastic]
-    cluster.ray("job", "submit", "--no-wait", "--submission-id", "lossy", "--working-dir", ".", "--", *command)
-    folder = cluster.storage / "runs" / "train_ser" / "lossy" / "checkpoints"
-    _until("the first two epochs", lambda: len(_steps(folder)) > 1, cluster)
+    folder = _train("lossy", cluster)
     known = _steps(folder)[-1]
     victim = cluster.hosts[-1]
     began = time.monotonic()
@@ -29,9 +26,28 @@ def machine_lost(cluster: Cluster) -> None:
     began = time.monotonic()
     wait_for_workers(cluster, len(cluster.hosts) - 1)
     cluster.timings_s["machine back: joined"] = time.monotonic() - began
-    _until("the end", lambda: _status(cluster, "lossy") in _ENDED, cluster)
-    assert _status(cluster, "lossy") == "SUCCEEDED", cluster.ray("job", "logs", "lossy")[-3000:]
-    assert json.loads((cluster.storage / "runs/train_ser/lossy/result.json").read_text())["epochs"] == 40
+    _finish("lossy", cluster)
+
+
+def machine_reclaimed(cluster: Cluster) -> None:
+    """A worker is told that it ends in 20 s, as spot machines are, and ends."""
+    folder = _train("noticed", cluster)
+    victim = cluster.hosts[-1]
+    listed = cluster.on_head(f"ray list nodes --format json --filter state=ALIVE --filter node_ip={victim.address}")
+    nodes = json.loads(listed[listed.index("[") :])
+    why = "--reason DRAIN_NODE_REASON_PREEMPTION --reason-message reclaimed --deadline-remaining-seconds 20"
+    began = time.monotonic()
+    cluster.on_head(f"ray drain-node --node-id {nodes[0]['node_id']} {why}")
+    _until("a checkpoint for the notice", lambda: "about to be taken away" in cluster.ray("job", "logs", "noticed"), cluster)
+    cluster.timings_s["notice: saved for it"] = time.monotonic() - began
+    time.sleep(max(0.0, began + 20 - time.monotonic()))
+    known, ended = _steps(folder)[-1], time.monotonic()
+    victim.power_off()
+    _until("the next checkpoint", lambda: _steps(folder)[-1] > known, cluster)
+    cluster.timings_s["reclaimed: next epoch"] = time.monotonic() - ended
+    victim.power_on()
+    wait_for_workers(cluster, len(cluster.hosts) - 1)
+    _finish("noticed", cluster)
 
 
 def head_lost(cluster: Cluster, corpus: Path) -> None:
@@ -54,6 +70,22 @@ def ask(cluster: Cluster, corpus: Path) -> dict[str, Any]:
     clip = min(corpus.rglob("*.wav"))
     answer: dict[str, Any] = json.loads(cluster.hosts[0].run(f"curl -s -F file=@{clip} http://127.0.0.1:8000/v1/audio/emotions"))
     return answer
+
+
+def _train(name: str, cluster: Cluster) -> Path:
+    """A training on two machines that may go on with one, two epochs old: the folder of its checkpoints."""
+    elastic = ["--workers.count", "2", "--workers.least", "1", "--training.epochs", str(_EPOCHS)]
+    command = ["python", "-m", "rapport.ray_jobs.train_ser", *TOY, "--name", name, *elastic]
+    cluster.ray("job", "submit", "--no-wait", "--submission-id", name, "--working-dir", ".", "--", *command)
+    folder = cluster.storage / "runs" / "train_ser" / name / "checkpoints"
+    _until("the first two epochs", lambda: len(_steps(folder)) > 1, cluster)
+    return folder
+
+
+def _finish(name: str, cluster: Cluster) -> None:
+    _until("the end", lambda: _status(cluster, name) in _ENDED, cluster)
+    assert _status(cluster, name) == "SUCCEEDED", cluster.ray("job", "logs", name)[-3000:]
+    assert json.loads((cluster.storage / "runs" / "train_ser" / name / "result.json").read_text())["epochs"] == _EPOCHS
 
 
 def _steps(folder: Path) -> list[int]:

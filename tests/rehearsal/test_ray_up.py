@@ -14,7 +14,7 @@ import pytest
 
 from tests.rehearsal.cluster import Cluster, launch
 from tests.rehearsal.hosts import Host, make_hosts, missing
-from tests.rehearsal.losses import TOY, ask, head_lost, machine_lost
+from tests.rehearsal.losses import TOY, ask, head_lost, machine_lost, machine_reclaimed
 
 pytestmark = [pytest.mark.rehearsal, pytest.mark.timeout(3600), pytest.mark.skipif(bool(missing()), reason=missing() or "-")]
 
@@ -42,6 +42,7 @@ def test_a_model_is_prepared_trained_on_two_nodes_and_served_and_nothing_is_left
         corpus = pipeline(cluster)
         # Before anything is served: Ray counts whole machines for a range of workers, whatever else holds processors of them.
         machine_lost(cluster)
+        machine_reclaimed(cluster)
         served(cluster, corpus)
         head_lost(cluster, corpus)
         assert (hosts[0].home / ".ray" / "auth_token").stat().st_mode & 0o777 == 0o600

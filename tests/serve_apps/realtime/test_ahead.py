@@ -64,14 +64,20 @@ def test_other_settings_by_the_end_of_the_turn_want_another_answer(talk, speech)
     talk(test)
 
 
-def test_what_fails_ahead_is_told_with_the_response(talk, speech) -> None:
+@pytest.mark.parametrize("mended", [True, False])
+def test_what_fails_ahead_is_asked_again(talk, speech, mended: bool) -> None:
     async def test(t: Talk) -> None:
         t.parts.broken["answer"] = ApiError(503, "lost")
         await t.speak(speech(1.0, after_s=0.4), piece_s=0.02)
         assert not t.of("response.done")
         assert not t.of("error")
+        if mended:
+            del t.parts.broken["answer"]
         await t.speak(bytes(24_000), piece_s=0.02)
-        assert (await t.until("response.done"))["response"]["status_details"]["error"]["message"] == "lost"
+        done = (await t.until("response.done"))["response"]
+        assert len(t.parts.asked) == 2
+        assert done["status"] == ("completed" if mended else "failed")
+        assert mended or done["status_details"]["error"]["message"] == "lost"
 
     talk(test)
 
