@@ -27,7 +27,7 @@ from rapport.serve_apps.companion import OFF, Args, ConversationPart, DialoguePa
 from rapport.serve_apps.http.settings import Replicas
 from tests.conftest import save_small_emosds
 
-SIEGE_S, PATIENCE_S, READY_WITHIN_S = 60.0, 45.0, 15.0
+SIEGE_S, PATIENCE_S = 60.0, 45.0
 TWO = Replicas(min_replicas=2, max_replicas=2, num_cpus=0.1)
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -110,7 +110,6 @@ def test_a_siege(url: str, voice: Callable[..., np.ndarray]) -> None:
         assert not [client.wrong[0] for client in clients if client.wrong]
         assert all(client.good for client in clients)
         assert good >= 0.99 * (good + len(given_up))
-        assert ready_s <= READY_WITHIN_S
 
     asyncio.run(main())
 
