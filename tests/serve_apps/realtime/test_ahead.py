@@ -1,10 +1,13 @@
 """An answer that is begun before it is certain that the user has finished."""
 
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import numpy as np
 import pytest
 
+from rapport.models.emosds.answer import Piece
+from rapport.models.emosds.dialogue import Question, Reply
 from rapport.serve_apps.http.errors import ApiError
 from tests.serve_apps.realtime.conftest import SAID, Talk
 
@@ -78,6 +81,26 @@ def test_what_fails_ahead_is_asked_again(talk, speech, mended: bool) -> None:
         assert len(t.parts.asked) == 2
         assert done["status"] == ("completed" if mended else "failed")
         assert mended or done["status_details"]["error"]["message"] == "lost"
+
+    talk(test)
+
+
+def test_what_fails_once_it_is_wanted_is_told(talk, speech, monkeypatch) -> None:
+    async def test(t: Talk) -> None:
+        async def lost(question: Question) -> AsyncGenerator[Piece | Reply]:
+            t.parts.asked.append(question)
+            await t.parts.gate.wait()
+            yield Piece("user_emotion", "sad")
+            raise ApiError(503, "lost")
+
+        monkeypatch.setattr(t.parts, "answer", lost)
+        t.parts.gate.clear()
+        await t.speak(speech(1.0, after_s=0.9), piece_s=0.02)
+        assert t.of("response.created")
+        t.parts.gate.set()
+        done = (await t.until("response.done"))["response"]
+        assert (done["status"], done["status_details"]["error"]["message"]) == ("failed", "lost")
+        assert len(t.parts.asked) == 1
 
     talk(test)
 
